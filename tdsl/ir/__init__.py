@@ -1,0 +1,1 @@
+"""The intermediate representation: sizes, dtypes, nodes, Functions, and their text form."""
