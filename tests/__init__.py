@@ -1,0 +1,1 @@
+"""Tests: laws over tables, golden texts, and cross-checks against independent references."""
