@@ -8,7 +8,7 @@ are a set: the tuple's order is the order of first appearance and means nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
@@ -33,6 +33,10 @@ TypeRule = Callable[[Sequence["Node"], "Attrs"], tuple[AnyDtype, tuple[Axis, ...
 AdjointRule = Callable[["Node", "Node"], "Sequence[Node | None]"]
 Kernel = Callable[..., "NDArray[Any]"]
 EvaluateRule = Callable[["Node", Callable[[Size], int]], Kernel]
+
+
+OPS: dict[str, Op] = {}
+"""Every operation that was defined, by name: how the text form finds them."""
 
 
 class TypeRuleError(Exception):
@@ -83,6 +87,10 @@ class Op:
     infer: TypeRule
     evaluate: EvaluateRule
     adjoint: AdjointRule | None = None
+
+    def __post_init__(self) -> None:
+        if OPS.setdefault(self.name, self) is not self:
+            raise ValueError(f"two operations are called {self.name}")
 
     def __call__(self, *operands: Node, **attrs: object) -> Node:
         return make(self, operands, **attrs)
@@ -147,10 +155,11 @@ def union_axes(nodes: Iterable[Node]) -> tuple[Axis, ...]:
     return next((node.axes for node in operands if len(node.axes) == len(seen)), seen)
 
 
-def topological(roots: Iterable[Node]) -> list[Node]:
+def topological(roots: Iterable[Node], stop: Container[Node] = ()) -> list[Node]:
     """Every node that the roots need, operands first, in a deterministic order; not recursive.
 
-    Nodes of the same call (equal operands and functions) stand next to each other.
+    Nodes of the same call (equal operands and functions) stand next to each other. What the nodes
+    in `stop` are made of is left out.
     """
     order: list[Node] = []
     state: set[Node] = set()
@@ -162,7 +171,8 @@ def topological(roots: Iterable[Node]) -> list[Node]:
         elif node not in state:
             state.add(node)
             stack.append((node, True))
-            stack.extend((o, False) for o in reversed(node.operands) if o not in state)
+            if node not in stop:
+                stack.extend((o, False) for o in reversed(node.operands) if o not in state)
     return _calls_together(order)
 
 

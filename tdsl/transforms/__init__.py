@@ -1,0 +1,1 @@
+"""Transforms: each a function from IR to IR."""
