@@ -193,3 +193,21 @@ def catalogue() -> dict[str, Fault]:
     """Every fault by its code, in order."""
     rows = [value for value in globals().values() if isinstance(value, Fault)]
     return {fault.code: fault for fault in sorted(rows, key=lambda fault: fault.code)}
+EMPTY_ARGMAX = Fault(
+    "E0350",
+    "index",
+    "`{op}` over an axis of size 0 has no answer",
+    "A sum over nothing is 0 and a maximum its identity, but there is no position to name.",
+    "def f(x: f32[N, D]) -> i64[N]:\n    return argmax(x, axis=D)\n",
+    "def f(x: f32[N, D]) -> i64[N]:\n    return argmax(x, axis=D)\n",
+    call="x=f32[3, 0]",
+    fixed_call="x=f32[3, 2]",
+)
+MISSING_BF16 = Fault(
+    "E0450",
+    "value",
+    "bf16 values need the package ml_dtypes",
+    "NumPy has no bf16; the extra `tdsl[bf16]` installs the package that adds it.",
+    "",
+    "",
+)

@@ -1,0 +1,96 @@
+"""Elementary functions of reals, with their derivatives as a calculus sheet.
+
+Below, g is the cotangent, y the value and x the operand.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tdsl.ops.comparison import equal
+from tdsl.ops.expr import Expr
+from tdsl.ops.pointwise import POSITIVE, REAL, pointwise
+from tdsl.ops.selection import where
+
+LN2 = math.log(2.0)
+LN10 = math.log(10.0)
+UNIT = (-0.9, 0.9)
+
+exp = pointwise("exp", "e ** x.", np.exp, lambda g, y, x: g * y)
+exp2 = pointwise("exp2", "2 ** x.", np.exp2, lambda g, y, x: g * y * LN2)
+expm1 = pointwise("expm1", "e ** x - 1, exact near 0.", np.expm1, lambda g, y, x: g * (y + 1.0))
+
+log = pointwise(
+    "log", "The natural logarithm.", np.log, lambda g, y, x: g / x, domain=(POSITIVE,)
+)
+log2 = pointwise(
+    "log2", "The logarithm to base 2.", np.log2, lambda g, y, x: g / (x * LN2), domain=(POSITIVE,)
+)
+log10 = pointwise(
+    "log10", "The logarithm to base 10.", np.log10, lambda g, y, x: g / (x * LN10),
+    domain=(POSITIVE,),
+)  # fmt: skip
+log1p = pointwise(
+    "log1p", "log(1 + x), exact near 0.", np.log1p, lambda g, y, x: g / (x + 1.0),
+    domain=((-0.7, 2.0),),
+)  # fmt: skip
+
+sqrt = pointwise(
+    "sqrt", "The square root.", np.sqrt, lambda g, y, x: g * 0.5 / y, domain=(POSITIVE,)
+)
+rsqrt = pointwise(
+    "rsqrt", "1 / sqrt(x).", lambda x: np.reciprocal(np.sqrt(x)),
+    lambda g, y, x: g * -0.5 * (y * y * y), domain=(POSITIVE,),
+)  # fmt: skip
+cbrt = pointwise(
+    "cbrt", "The real cube root, of negative numbers too.", np.cbrt,
+    lambda g, y, x: g / (y * y * 3.0), domain=(POSITIVE,),
+)  # fmt: skip
+
+sin = pointwise("sin", "The sine.", np.sin, lambda g, y, x: g * cos(x))
+cos = pointwise("cos", "The cosine.", np.cos, lambda g, y, x: -(g * sin(x)))
+tan = pointwise(
+    "tan", "The tangent.", np.tan, lambda g, y, x: g * (y * y + 1.0), domain=((-1.2, 1.2),)
+)
+asin = pointwise(
+    "asin", "The inverse sine, in [-pi/2, pi/2].", np.arcsin,
+    lambda g, y, x: g * rsqrt((1.0 - x) * (x + 1.0)), domain=(UNIT,),
+)  # fmt: skip
+acos = pointwise(
+    "acos", "The inverse cosine, in [0, pi].", np.arccos,
+    lambda g, y, x: -(g * rsqrt((1.0 - x) * (x + 1.0))), domain=(UNIT,),
+)  # fmt: skip
+atan = pointwise(
+    "atan", "The inverse tangent, in [-pi/2, pi/2].", np.arctan, lambda g, y, x: g / (x * x + 1.0)
+)
+
+
+def _atan2_shares(g: Expr, z: Expr, y: Expr, x: Expr) -> tuple[Expr, Expr]:  # noqa: ARG001
+    """The gradient at the origin is taken to be 0."""
+    square = x * x + y * y
+    origin = equal(square, 0.0)
+    scale = where(origin, 0.0, g / where(origin, 1.0, square))
+    return scale * x, -(scale * y)
+
+
+atan2 = pointwise(
+    "atan2", "The angle of the point (x, y), in [-pi, pi]; the operands are y, x. Gradient 0 at (0, 0).",
+    np.arctan2, _atan2_shares, domain=(POSITIVE, REAL),
+)  # fmt: skip
+
+sinh = pointwise("sinh", "The hyperbolic sine.", np.sinh, lambda g, y, x: g * cosh(x))
+cosh = pointwise("cosh", "The hyperbolic cosine.", np.cosh, lambda g, y, x: g * sinh(x))
+tanh = pointwise("tanh", "The hyperbolic tangent.", np.tanh, lambda g, y, x: g * (1.0 - y * y))
+asinh = pointwise(
+    "asinh", "The inverse hyperbolic sine.", np.arcsinh, lambda g, y, x: g * rsqrt(x * x + 1.0)
+)
+acosh = pointwise(
+    "acosh", "The inverse hyperbolic cosine, for x >= 1.", np.arccosh,
+    lambda g, y, x: g * (rsqrt(x - 1.0) * rsqrt(x + 1.0)), domain=((1.2, 3.0),),
+)  # fmt: skip
+atanh = pointwise(
+    "atanh", "The inverse hyperbolic tangent.", np.arctanh,
+    lambda g, y, x: g / ((1.0 - x) * (x + 1.0)), domain=(UNIT,),
+)  # fmt: skip

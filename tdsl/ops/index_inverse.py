@@ -1,0 +1,212 @@
+"""Inversion of index maps: for each place of an operand, where in the result it is read.
+
+In: a piece `x[..., a <- e_a(o), ...]` on a domain. Out: its `Inverse`, or None if it is outside the
+class that is solved here: expressions affine in the output indices; exact quotients of such (`t // s`
+where the domain holds `s | t`); and the digits of such (`t // S`, `t // R % A`, ...), as a flatten has.
+Between: every expression becomes a linear equation between output and operand indices. Outputs that
+count in mixed radix (`i*D + j`) are the digits of the other side; else the equation is solved for its
+first output axis, and the cotangent is summed over the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tdsl.ir.index_map import Condition, Divides, InRange, Piece
+from tdsl.ir.size import (
+    ONE,
+    ZERO,
+    Atom,
+    Axis,
+    Size,
+    as_size,
+    floordiv,
+    index,
+    is_nonnegative,
+    mod,
+    rebuild,
+)
+from tdsl.ops.index_values import digits, index_axes
+
+Values = dict[Atom, Size]
+
+
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """The output index for each solved output axis, where it holds, and the output axes left to sum."""
+
+    exprs: tuple[tuple[Axis, Size], ...]
+    domain: tuple[Condition, ...]
+    summed: tuple[Axis, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Equation:
+    """`left == right`, affine in output indices and in operand indices."""
+
+    left: Size
+    right: Size
+
+
+def invert(piece: Piece, new: Sequence[Axis], operand: Sequence[Axis]) -> Inverse | None:
+    """The inverse of a piece whose map has the axes `new`, for an operand with the given axes."""
+    listed = {axis for axis, _ in piece.exprs}
+    values: Values = {
+        _output(axis): _operand(axis) for axis in new if axis in operand and axis not in listed
+    }
+    kept = set(values)
+    equations = _equations(piece, operand)
+    if equations is None:
+        return None
+    domain: list[Condition] = list(piece.domain)
+    for equation in sorted(equations, key=lambda e: len(_coefficients(e.left)[0])):
+        domain += _solve(equation, new, values)
+    summed = tuple(axis for axis in new if _output(axis) not in values)
+    if set(summed) & set(operand):
+        return None
+    exprs = tuple((a.args[0], _final(v, values)) for a, v in values.items() if a not in kept)
+    return Inverse(exprs, tuple(_open(domain, values)), summed)
+
+
+def _output(axis: Axis) -> Atom:
+    atom = index(axis).atom
+    if atom is None:
+        raise ValueError(f"no index runs along {axis}")
+    return atom
+
+
+def _operand(axis: Axis) -> Size:
+    """The operand's own index, told from the output index along an axis of the same name."""
+    return Size((((Atom("index", "operand", (axis,)),), 1),))
+
+
+def _final(size: Size, values: Mapping[Atom, Size]) -> Size:
+    """The expression with solved outputs replaced and operand indices as plain ones."""
+    for _ in values:
+        size = size.substitute(values)
+    return rebuild(size, lambda a: index(a.args[0]) if a.kind == "index" and a.name else None)
+
+
+def _open(domain: Iterable[Condition], values: Mapping[Atom, Size]) -> Iterable[Condition]:
+    """The conditions in terms of the operand's indices, without those that always hold."""
+    seen: dict[Condition, None] = {}
+    for condition in domain:
+        expr = _final(condition.expr, values)
+        if isinstance(condition, Divides):
+            if mod(expr, condition.divisor) != ZERO:
+                seen[Divides(expr, condition.divisor)] = None
+        elif not (is_nonnegative(expr) and is_nonnegative(condition.size - 1 - expr)):
+            seen[InRange(expr, condition.size)] = None
+    return seen
+
+
+def _equations(piece: Piece, operand: Sequence[Axis]) -> list[_Equation] | None:
+    """What the piece says, as linear equations; None if it is not linear."""
+    exact = _exact_remainders(piece.domain)
+    groups: dict[frozenset[Axis], list[tuple[Axis, Size]]] = {}
+    equations: list[_Equation] = []
+    for axis, expr in piece.exprs:
+        if axis not in operand:
+            continue
+        simple = rebuild(expr, exact.get)
+        if _is_affine(simple):
+            equations.append(_Equation(simple, _operand(axis)))
+        else:
+            groups.setdefault(index_axes(simple), []).append((axis, simple))
+    for group in groups.values():
+        found = _digit_equation(group) or _quotient_equation(group, exact)
+        if found is None:
+            return None
+        equations.append(found)
+    for condition in piece.domain:
+        if isinstance(condition, InRange) and condition.size == ONE and _is_affine(condition.expr):
+            equations.append(_Equation(condition.expr, ZERO))
+    return equations
+
+
+def _exact_remainders(domain: Iterable[Condition]) -> Values:
+    """The remainders that the domain says are 0."""
+    found: Values = {}
+    for condition in domain:
+        if isinstance(condition, Divides):
+            remainder = mod(condition.expr, condition.divisor).atom
+            if remainder is not None:
+                found[remainder] = ZERO
+    return found
+
+
+def _digit_equation(group: Sequence[tuple[Axis, Size]]) -> _Equation | None:
+    """The number whose digits the expressions are: it determines them, since each is below its base."""
+    left, right = ZERO, ZERO
+    for axis, expr in group:
+        left, right = left * axis + expr, right * axis + _operand(axis)
+    return _Equation(left, right) if _is_affine(left) else None
+
+
+def _quotient_equation(group: Sequence[tuple[Axis, Size]], exact: Values) -> _Equation | None:
+    """`t // s == a` as `t == s * a`, where the domain holds that s divides t."""
+    if len(group) != 1:
+        return None
+    ((axis, expr),) = group
+    for atom in expr.atoms():
+        if atom.kind == "floordiv":
+            left = rebuild(expr * atom.args[1], exact.get)
+            if _is_affine(left):
+                return _Equation(left, _operand(axis) * atom.args[1])
+    return None
+
+
+def _is_affine(size: Size) -> bool:
+    """Whether every index stands alone in its term, outside of quotients and remainders."""
+    for monomial, _ in size.terms:
+        varying = [atom for atom in monomial if index_axes(Size((((atom,), 1),)))]
+        if len(varying) > 1 or any(atom.kind != "index" for atom in varying):
+            return False
+    return True
+
+
+def _coefficients(size: Size) -> tuple[dict[Atom, Size], Size]:
+    """The coefficient of each output index in an affine expression, and the rest."""
+    found: dict[Atom, Size] = {}
+    rest = ZERO
+    for monomial, c in size.terms:
+        variable = next((a for a in monomial if a.kind == "index" and not a.name), None)
+        factor = Size(((tuple(a for a in monomial if a is not variable), c),))
+        if variable is None:
+            rest = rest + factor
+        else:
+            found[variable] = found.get(variable, ZERO) + factor
+    return found, rest
+
+
+def _solve(equation: _Equation, new: Sequence[Axis], values: Values) -> list[Condition]:
+    """Solve for output axes, into `values`; the conditions under which the solution holds."""
+    coefficients, rest = _coefficients(equation.left.substitute(values))
+    right = equation.right - rest
+    axes = [axis for axis in new if _output(axis) in coefficients]
+    if not axes:
+        return [InRange(right, ONE)]
+    unit = coefficients[_output(axes[-1])]
+    if not _is_mixed_radix(axes, coefficients, unit):
+        for axis in axes[1:]:
+            right = right - coefficients[_output(axis)] * index(axis)
+        axes, unit = axes[:1], coefficients[_output(axes[0])]
+    if not is_nonnegative(unit):
+        right, unit = -right, -unit
+    position = floordiv(right, unit)
+    for axis, digit in zip(axes, digits(position, axes), strict=True):
+        values[_output(axis)] = digit
+    whole = as_size(1)
+    for axis in axes:
+        whole = whole * axis
+    return [Divides(right, unit), InRange(position, whole)]
+
+
+def _is_mixed_radix(axes: Sequence[Axis], coefficients: Mapping[Atom, Size], unit: Size) -> bool:
+    stride = unit
+    for axis in reversed(axes):
+        if coefficients[_output(axis)] != stride:
+            return False
+        stride = stride * axis
+    return True

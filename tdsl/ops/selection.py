@@ -1,0 +1,100 @@
+"""`where`, `cast`, and identities that carry a mark for later passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tdsl.ir.dtype import BOOL, AnyDtype, Dtype, compute
+from tdsl.ir.node import Attrs, Node
+from tdsl.ops.base import Array, numpy_dtype, require
+from tdsl.ops.expr import Expr
+from tdsl.ops.pointwise import ANY, REAL, elementwise
+
+
+def _where_types(operands: Sequence[Node], attrs: Attrs) -> AnyDtype:  # noqa: ARG001
+    condition, x, y = operands
+    require(condition.dtype == BOOL, "where", f"the condition is {condition.dtype}, not bool")
+    require(x.dtype == y.dtype, "where", f"{x.dtype} meets {y.dtype}")
+    return x.dtype
+
+
+where = elementwise(
+    "where", "x where the condition holds, else y. A branch not taken gets the cotangent 0.",
+    _where_types, lambda node: np.where,
+    lambda g, z, c, x, y: (None, where(c, g, 0.0), where(c, 0.0, g)),
+    kinds=ANY, domain=(REAL, REAL, REAL),
+)  # fmt: skip
+
+
+def _cast_types(operands: Sequence[Node], attrs: Attrs) -> AnyDtype:
+    require(len(operands) == 1, "cast", "takes one operand")
+    dtype: AnyDtype = attrs["dtype"]
+    return dtype
+
+
+def _cast_function(node: Node) -> Callable[[Array], Array]:
+    source, target = node.operands[0].dtype, node.dtype
+    to = numpy_dtype(target)
+    numpy_dtype(source)
+    require(isinstance(source, Dtype) and isinstance(target, Dtype), "cast", "a dtype is open")
+    if source.kind == "float" and target.kind in ("int", "uint"):
+        return lambda x: _saturated(np.asarray(x), to)
+    if target == BOOL:
+        return lambda x: np.not_equal(x, x.dtype.type(0))
+    return lambda x: x.astype(to, copy=False)
+
+
+def _saturated(x: Array, to: np.dtype[Any]) -> Array:
+    """Truncated towards 0, saturated, NaN to 0. The upper bound is a power of 2, exact in any float."""
+    if x.dtype.itemsize == 2:
+        x = x.astype(np.float32)
+    limits = np.iinfo(to)
+    result = x.astype(to)
+    np.copyto(result, limits.max, where=x >= x.dtype.type(2.0) ** (limits.bits - (to.kind == "i")))
+    np.copyto(result, limits.min, where=x <= x.dtype.type(limits.min))
+    np.copyto(result, 0, where=np.isnan(x))
+    return result
+
+
+def _cast_share(g: Expr, y: Expr, x: Expr) -> Expr:  # noqa: ARG001
+    """Rounding has derivative 1; a cotangent is never rounded to a storage type."""
+    return Expr(cast_to(g.node, compute(x.node.dtype)))
+
+
+cast = elementwise(
+    "cast",
+    "x in another dtype. Floats to integers truncate and saturate, NaN gives 0; integers wrap;"
+    " to bool: x != 0. The derivative of rounding is 1.",
+    _cast_types, _cast_function, _cast_share, kinds=ANY,
+)  # fmt: skip
+
+
+def cast_to(x: Node, dtype: AnyDtype) -> Node:
+    """`x` in the dtype: itself if it has it."""
+    return x if x.dtype == dtype else cast(x, dtype=dtype)
+
+
+def _same_type(operands: Sequence[Node], attrs: Attrs) -> AnyDtype:  # noqa: ARG001
+    require(len(operands) == 1, "identity", "takes one operand")
+    return operands[0].dtype
+
+
+def _itself(node: Node) -> Callable[[Array], Array]:  # noqa: ARG001
+    return lambda x: x
+
+
+stop_gradient = elementwise(
+    "stop_gradient", "x, taken as a constant by differentiation.", _same_type, _itself, None,
+    kinds=ANY,
+)  # fmt: skip
+checkpoint = elementwise(
+    "checkpoint", "x, to be recomputed in the backward pass.", _same_type, _itself,
+    lambda g, y, x: g, kinds=ANY,
+)  # fmt: skip
+save = elementwise(
+    "save", "x, to be kept for the backward pass.", _same_type, _itself, lambda g, y, x: g,
+    kinds=ANY,
+)  # fmt: skip
