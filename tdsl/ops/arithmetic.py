@@ -8,7 +8,7 @@ from tdsl.ops.base import Array
 from tdsl.ops.comparison import equal
 from tdsl.ops.elementary import log
 from tdsl.ops.expr import Expr
-from tdsl.ops.pointwise import ANY, NUMBER, POSITIVE, REAL, pointwise
+from tdsl.ops.pointwise import ANY, NUMBER, POSITIVE, REAL, Pointwise, pointwise
 from tdsl.ops.selection import where
 
 Shares = tuple[Expr, Expr]
@@ -36,8 +36,12 @@ abs_ = pointwise(
     "abs", "|x|; the derivative at 0 is 0. The smallest integer stays itself.", np.absolute,
     lambda g, y, x: g * sign(x), kinds=NUMBER, domain=(POSITIVE,),
 )  # fmt: skip
-sign = pointwise(
-    "sign", "-1, 0 or 1; NaN for NaN. Piecewise constant.", np.sign, kinds=NUMBER, domain=(POSITIVE,)
+sign: Pointwise = pointwise(
+    "sign",
+    "-1, 0 or 1; NaN for NaN. Piecewise constant.",
+    np.sign,
+    kinds=NUMBER,
+    domain=(POSITIVE,),
 )
 
 
@@ -59,26 +63,20 @@ fmod = pointwise(
     _quotient_shares, kinds=NUMBER, domain=((2.1, 2.9), (0.95, 1.05)),
 )  # fmt: skip
 
-floor = pointwise(
-    "floor", "The largest integer not above x.", np.floor, domain=((0.1, 0.9),)
-)
-ceil = pointwise(
-    "ceil", "The smallest integer not below x.", np.ceil, domain=((0.1, 0.9),)
-)
-trunc = pointwise(
-    "trunc", "x without its fraction.", np.trunc, domain=((0.1, 0.9),)
-)
-round_ = pointwise(
+floor = pointwise("floor", "The largest integer not above x.", np.floor, domain=((0.1, 0.9),))
+ceil = pointwise("ceil", "The smallest integer not below x.", np.ceil, domain=((0.1, 0.9),))
+trunc = pointwise("trunc", "x without its fraction.", np.trunc, domain=((0.1, 0.9),))
+round_: Pointwise = pointwise(
     "round", "The nearest integer, halves to even.", np.rint, domain=((0.6, 0.9),)
 )
 
 
-def _maximum_shares(g: Expr, z: Expr, x: Expr, y: Expr) -> Shares:  # noqa: ARG001
+def _maximum_shares(g: Expr, z: Expr, x: Expr, y: Expr) -> Shares:
     tied = where(equal(x, y), g * 0.5, g)
     return where(x < y, 0.0, tied), where(y < x, 0.0, tied)
 
 
-def _minimum_shares(g: Expr, z: Expr, x: Expr, y: Expr) -> Shares:  # noqa: ARG001
+def _minimum_shares(g: Expr, z: Expr, x: Expr, y: Expr) -> Shares:
     tied = where(equal(x, y), g * 0.5, g)
     return where(x > y, 0.0, tied), where(y > x, 0.0, tied)
 
@@ -93,7 +91,7 @@ minimum = pointwise(
 )  # fmt: skip
 
 
-def _clamp_shares(g: Expr, z: Expr, x: Expr, lo: Expr, hi: Expr) -> tuple[Expr, Expr, Expr]:  # noqa: ARG001
+def _clamp_shares(g: Expr, z: Expr, x: Expr, lo: Expr, hi: Expr) -> tuple[Expr, Expr, Expr]:
     low = (x < lo) & (lo < hi)
     high = (x > hi) | ((x < lo) & (lo >= hi))
     return where((x >= lo) & (x <= hi), g, 0.0), where(low, g, 0.0), where(high, g, 0.0)
@@ -117,7 +115,7 @@ def _power(x: Array, y: Array) -> Array:
 
 
 def _power_shares(g: Expr, z: Expr, x: Expr, y: Expr) -> Shares:
-    """y * x**(y-1) and z * log(x), written so that neither 0**-1 nor log(0) is ever computed.
+    """Y * x**(y-1) and z * log(x), written so that neither 0**-1 nor log(0) is ever computed.
 
     At y = 0 the power is constant in x, and at x = 0 with y >= 0 constant in y (0 for y > 0).
     """
@@ -128,7 +126,7 @@ def _power_shares(g: Expr, z: Expr, x: Expr, y: Expr) -> Shares:
     return base, exponent
 
 
-pow_ = pointwise(
+pow_: Pointwise = pointwise(
     "pow", "x ** y. Integers wrap; a negative exponent truncates towards 0.", _power, _power_shares,
     kinds=NUMBER, domain=(POSITIVE, REAL),
 )  # fmt: skip

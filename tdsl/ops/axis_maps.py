@@ -1,4 +1,4 @@
-"""Builders of index nodes: what the language calls slice, pad, flip, roll, concat, window and so on.
+"""Builders of index nodes: slice, pad, flip, roll, concat, window and the like.
 
 Between: an axis that the operand lacks is one that it is invariant along. Sizes are taken as given:
 whoever builds has proved (or left as a check) that what is read exists.
@@ -25,10 +25,8 @@ def rename(x: Node, new: Mapping[Axis, Axis]) -> Node:
     return read(x, IndexMap(tuple(moved.values()), (Piece(exprs),))) if moved else x
 
 
-def slice_axis(
-    x: Node, axis: Axis, start: Size | int, step: Size | int, new_axis: Axis
-) -> Node:
-    """`new_axis` elements of `axis`: the first at `start`, then every `step` (which may be negative)."""
+def slice_axis(x: Node, axis: Axis, start: Size | int, step: Size | int, new_axis: Axis) -> Node:
+    """`new_axis` elements of `axis`, the first at `start`; `step` may be negative."""
     if axis not in x.axes:
         return x
     expr = as_size(start) + as_size(step) * index(new_axis)
@@ -42,12 +40,13 @@ def select_axis(x: Node, axis: Axis, position: Size | int) -> Node:
     return read(x, IndexMap((), (Piece(((axis, as_size(position)),)),)))
 
 
-def pad_axis(
+def pad_axis(  # noqa: PLR0913
     x: Node,
     axis: Axis,
     low: Size | int,
     fill: float,
     new_axis: Axis,
+    *,
     interior: Size | int = 0,
 ) -> Node:
     """The axis with `low` fills before it, `interior` between its elements, and the rest after."""
@@ -106,11 +105,12 @@ def flatten_axes(x: Node, axes: Sequence[Axis], new_axis: Axis) -> Node:
     return read(x, IndexMap((new_axis,), (Piece(exprs),)))
 
 
-def window_axis(
+def window_axis(  # noqa: PLR0913
     x: Node,
     axis: Axis,
     positions: Axis,
     taps: Axis,
+    *,
     stride: Size | int = 1,
     dilation: Size | int = 1,
     padding: Size | int = 0,

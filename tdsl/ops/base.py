@@ -1,10 +1,11 @@
 """What an operation of the catalogue is, and the NumPy side that all of them share.
 
 In: names, rules and test domains. Out: `Operation` objects and closures on arrays.
-Between: an array stands for a node when it is laid out in the order of the node's axes; where a node
-lacks an axis that it is asked for, its value is invariant along it, so its array is broadcast. Arrays
-of rank 0 may be NumPy scalars of the same dtype. Closures never write what they are given, and rely on
-the caller to have silenced floating-point warnings (one `numpy.errstate` around a run).
+Between: an array stands for a node when it is laid out in the order of the node's axes; where a
+node lacks an axis that it is asked for, its value is invariant along it, so its array is broadcast.
+Arrays of rank 0 may be NumPy scalars of the same dtype. Closures never write what they are given,
+may give back views of it, and rely on the caller to have silenced floating-point warnings (one
+`numpy.errstate` around a run).
 """
 
 from __future__ import annotations
@@ -44,18 +45,19 @@ def require(condition: object, op: str, what: str) -> None:
 
 
 def require_kind(op: str, dtype: AnyDtype, kinds: Container[str]) -> None:
-    """Refuse a concrete dtype of another kind, and storage types: arithmetic is done in f32 and wider."""
+    """Refuse a concrete dtype of another kind, and storage types: arithmetic is in f32 and up."""
     if isinstance(dtype, Dtype):
         require(dtype.kind in kinds, op, f"not defined for {dtype}")
-        require(dtype.kind != "float" or dtype.bits > 16, op, f"{dtype} is a storage type: cast first")
+        require(dtype.kind != "float" or dtype.bits > 16, op, f"{dtype} is only stored: cast it")
 
 
 def numpy_dtype(dtype: AnyDtype) -> np.dtype[Any]:
-    """The NumPy dtype of a concrete dtype. Raises TdslValueError if bf16 needs an absent ml_dtypes."""
+    """The NumPy dtype of a concrete dtype. Raises TdslValueError for bf16 without ml_dtypes."""
     known = _NUMPY_DTYPES.get(dtype)
     if known is None:
         require(isinstance(dtype, Dtype), "evaluate", f"{dtype} is not concrete")
-        known = _NUMPY_DTYPES[dtype] = _bfloat16() if dtype == BF16 else _numpy_name(dtype)
+        known = _bfloat16() if dtype == BF16 else _numpy_name(dtype)
+        _NUMPY_DTYPES[dtype] = known
     return known
 
 
@@ -73,7 +75,8 @@ def _bfloat16() -> np.dtype[Any]:
         from ml_dtypes import bfloat16
     except ImportError as error:
         raise faults.MISSING_BF16.at(hint="pip install 'tdsl[bf16]'") from error
-    return np.dtype(bfloat16)
+    found: np.dtype[Any] = np.dtype(bfloat16)
+    return found
 
 
 def aligner(found: Sequence[Axis], axes: Sequence[Axis]) -> Aligner | None:

@@ -50,7 +50,9 @@ def _evaluate(node: Node, sizes: Sizes) -> Kernel:
     dtype = numpy_dtype(node.dtype)
 
     def run(x: Array, y: Array) -> Array:
-        product = np.matmul(left(x).astype(dtype, copy=False), right(y).astype(dtype, copy=False))
+        product: Array = np.matmul(
+            left(x).astype(dtype, copy=False), right(y).astype(dtype, copy=False)
+        )
         return product.reshape(shape).transpose(order)
 
     return run
@@ -89,7 +91,7 @@ def _samples() -> list[Node]:
             dot(v, v, axes=(h, d)), dot(*half, axes=(d,))]  # fmt: skip
 
 
-dot = Operation(
+dot: Operation = Operation(
     "dot", "contraction",
     "The sum over `axes` of x * y; shared axes that are not summed are batch axes. f16 and bf16 are"
     " widened to f32, and so is the result.",

@@ -11,7 +11,7 @@ import numpy as np
 
 from tdsl.ops.comparison import equal
 from tdsl.ops.expr import Expr
-from tdsl.ops.pointwise import POSITIVE, REAL, pointwise
+from tdsl.ops.pointwise import POSITIVE, REAL, Pointwise, pointwise
 from tdsl.ops.selection import where
 
 LN2 = math.log(2.0)
@@ -22,9 +22,7 @@ exp = pointwise("exp", "e ** x.", np.exp, lambda g, y, x: g * y)
 exp2 = pointwise("exp2", "2 ** x.", np.exp2, lambda g, y, x: g * y * LN2)
 expm1 = pointwise("expm1", "e ** x - 1, exact near 0.", np.expm1, lambda g, y, x: g * (y + 1.0))
 
-log = pointwise(
-    "log", "The natural logarithm.", np.log, lambda g, y, x: g / x, domain=(POSITIVE,)
-)
+log = pointwise("log", "The natural logarithm.", np.log, lambda g, y, x: g / x, domain=(POSITIVE,))
 log2 = pointwise(
     "log2", "The logarithm to base 2.", np.log2, lambda g, y, x: g / (x * LN2), domain=(POSITIVE,)
 )
@@ -40,7 +38,7 @@ log1p = pointwise(
 sqrt = pointwise(
     "sqrt", "The square root.", np.sqrt, lambda g, y, x: g * 0.5 / y, domain=(POSITIVE,)
 )
-rsqrt = pointwise(
+rsqrt: Pointwise = pointwise(
     "rsqrt", "1 / sqrt(x).", lambda x: np.reciprocal(np.sqrt(x)),
     lambda g, y, x: g * -0.5 * (y * y * y), domain=(POSITIVE,),
 )  # fmt: skip
@@ -49,8 +47,8 @@ cbrt = pointwise(
     lambda g, y, x: g / (y * y * 3.0), domain=(POSITIVE,),
 )  # fmt: skip
 
-sin = pointwise("sin", "The sine.", np.sin, lambda g, y, x: g * cos(x))
-cos = pointwise("cos", "The cosine.", np.cos, lambda g, y, x: -(g * sin(x)))
+sin: Pointwise = pointwise("sin", "The sine.", np.sin, lambda g, y, x: g * cos(x))
+cos: Pointwise = pointwise("cos", "The cosine.", np.cos, lambda g, y, x: -(g * sin(x)))
 tan = pointwise(
     "tan", "The tangent.", np.tan, lambda g, y, x: g * (y * y + 1.0), domain=((-1.2, 1.2),)
 )
@@ -67,7 +65,7 @@ atan = pointwise(
 )
 
 
-def _atan2_shares(g: Expr, z: Expr, y: Expr, x: Expr) -> tuple[Expr, Expr]:  # noqa: ARG001
+def _atan2_shares(g: Expr, z: Expr, y: Expr, x: Expr) -> tuple[Expr, Expr]:
     """The gradient at the origin is taken to be 0."""
     square = x * x + y * y
     origin = equal(square, 0.0)
@@ -76,12 +74,13 @@ def _atan2_shares(g: Expr, z: Expr, y: Expr, x: Expr) -> tuple[Expr, Expr]:  # n
 
 
 atan2 = pointwise(
-    "atan2", "The angle of the point (x, y), in [-pi, pi]; the operands are y, x. Gradient 0 at (0, 0).",
+    "atan2", "The angle of the point (x, y), in [-pi, pi]; the operands are y, x."
+    " The gradient at (0, 0) is 0.",
     np.arctan2, _atan2_shares, domain=(POSITIVE, REAL),
 )  # fmt: skip
 
-sinh = pointwise("sinh", "The hyperbolic sine.", np.sinh, lambda g, y, x: g * cosh(x))
-cosh = pointwise("cosh", "The hyperbolic cosine.", np.cosh, lambda g, y, x: g * sinh(x))
+sinh: Pointwise = pointwise("sinh", "The hyperbolic sine.", np.sinh, lambda g, y, x: g * cosh(x))
+cosh: Pointwise = pointwise("cosh", "The hyperbolic cosine.", np.cosh, lambda g, y, x: g * sinh(x))
 tanh = pointwise("tanh", "The hyperbolic tangent.", np.tanh, lambda g, y, x: g * (1.0 - y * y))
 asinh = pointwise(
     "asinh", "The inverse hyperbolic sine.", np.arcsinh, lambda g, y, x: g * rsqrt(x * x + 1.0)

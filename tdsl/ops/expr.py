@@ -81,7 +81,7 @@ def _node(operand: Expr | float, dtype: AnyDtype) -> Node:
 
 
 def unalign(cotangent: Node, axes: Sequence[Axis], operand: Node) -> Node:
-    """The cotangent of an operand from that of its alignment with `axes`: the sum over those it lacks."""
+    """The cotangent of an operand from that of its alignment: summed over the axes it lacks."""
     return total(cotangent, [axis for axis in axes if axis not in operand.axes])
 
 

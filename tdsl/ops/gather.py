@@ -1,8 +1,8 @@
 """Gather and its transpose, scatter: an index tensor reads or writes along one axis.
 
-Between: an index out of range reads 0 and scatters nothing. `take` puts the index's axes in the place
-of `axis`; axes that the operand and the index share are aligned. `scatter` sums over `sums`, then has
-`axis` besides what is left; values that vary along `axis` themselves are kept where the index points.
+Between: an index out of range reads 0 and scatters nothing. `take` puts the index's axes in the
+place of `axis`; axes that the operand and the index share are aligned. `scatter` sums over `sums`,
+then has `axis` besides what is left; values that vary along `axis` are kept where the index points.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _take_type(operands: Sequence[Node], attrs: Attrs) -> Type:
 
 
 def _take_value(node: Node, sizes: Sizes) -> Kernel:
-    """Fancy indexing with the axes that take part in front; a copy with a mask only where needed."""
+    """Fancy indexing with the axes that take part in front; a mask only where one is needed."""
     x, index = node.operands
     axis = node["axis"]
     shared = tuple(a for a in index.axes if a in x.axes and a != axis)
@@ -67,9 +67,11 @@ def _take_value(node: Node, sizes: Sizes) -> Kernel:
             return np.zeros(shape, dtype)
         inside = (i >= 0) & (i < size)
         if inside.all():
-            return np.asarray(view(x)[(*grids, i)]).transpose(order)
-        read = view(x)[(*grids, np.where(inside, i, 0))]
-        return np.where(inside[beyond], read, dtype.type(0)).transpose(order)
+            read = np.asarray(view(x)[(*grids, i)])
+        else:
+            read = view(x)[(*grids, np.where(inside, i, 0))]
+            read = np.where(inside[beyond], read, dtype.type(0))
+        return read.transpose(order)
 
     return run
 
@@ -137,7 +139,8 @@ def _masked_value(node: Node, sizes: Sizes) -> Kernel:
 
     def run(x: Array, i: Array) -> Array:
         kept = np.where(place(i) == grid, view(x), x.dtype.type(0))
-        return np.add.reduce(kept, axis=places, dtype=dtype)
+        total: Array = np.add.reduce(kept, axis=places, dtype=dtype)
+        return total
 
     return run
 
@@ -190,13 +193,13 @@ def _vector(axis: Axis) -> Node:
     return input_(name="values", dtype=F64, axes=(axis,))
 
 
-take = Operation(
+take: Operation = Operation(
     "take", "gather",
     "x read along `axis` at the index, whose axes stand in its place; 0 where it is out of range.",
     _take_type, _take_value, _take_adjoint, samples=_take_samples,
 )  # fmt: skip
-scatter = Operation(
+scatter: Operation = Operation(
     "scatter", "gather",
-    "The transpose of `take`: at v along `axis`, the sum over `sums` of the values whose index is v.",
+    "The transpose of `take`: at v along `axis`, the sum over `sums` of the values with index v.",
     _scatter_type, _scatter_value, _scatter_adjoint, samples=_scatter_samples,
 )  # fmt: skip

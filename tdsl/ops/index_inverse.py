@@ -1,11 +1,11 @@
 """Inversion of index maps: for each place of an operand, where in the result it is read.
 
 In: a piece `x[..., a <- e_a(o), ...]` on a domain. Out: its `Inverse`, or None if it is outside the
-class that is solved here: expressions affine in the output indices; exact quotients of such (`t // s`
-where the domain holds `s | t`); and the digits of such (`t // S`, `t // R % A`, ...), as a flatten has.
-Between: every expression becomes a linear equation between output and operand indices. Outputs that
-count in mixed radix (`i*D + j`) are the digits of the other side; else the equation is solved for its
-first output axis, and the cotangent is summed over the others.
+class that is solved here: expressions affine in the output indices; exact quotients of such
+(`t // s` where the domain holds `s | t`); and the digits of such (`t // S`, `t // R % A`, ...).
+Between: every expression becomes a linear equation between output and operand indices.
+Outputs that count in mixed radix (`i*D + j`) are the digits of the other side; else the equation is
+solved for its first output axis, and the cotangent is summed over the others.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Values = dict[Atom, Size]
 
 @dataclass(frozen=True, slots=True)
 class Inverse:
-    """The output index for each solved output axis, where it holds, and the output axes left to sum."""
+    """The index for each solved output axis, where that holds, and the axes left to sum."""
 
     exprs: tuple[tuple[Axis, Size], ...]
     domain: tuple[Condition, ...]
@@ -119,10 +119,8 @@ def _equations(piece: Piece, operand: Sequence[Axis]) -> list[_Equation] | None:
         if found is None:
             return None
         equations.append(found)
-    for condition in piece.domain:
-        if isinstance(condition, InRange) and condition.size == ONE and _is_affine(condition.expr):
-            equations.append(_Equation(condition.expr, ZERO))
-    return equations
+    points = (c for c in piece.domain if isinstance(c, InRange) and c.size == ONE)
+    return equations + [_Equation(c.expr, ZERO) for c in points if _is_affine(c.expr)]
 
 
 def _exact_remainders(domain: Iterable[Condition]) -> Values:
@@ -137,7 +135,7 @@ def _exact_remainders(domain: Iterable[Condition]) -> Values:
 
 
 def _digit_equation(group: Sequence[tuple[Axis, Size]]) -> _Equation | None:
-    """The number whose digits the expressions are: it determines them, since each is below its base."""
+    """The number whose digits the expressions are: it determines them."""
     left, right = ZERO, ZERO
     for axis, expr in group:
         left, right = left * axis + expr, right * axis + _operand(axis)

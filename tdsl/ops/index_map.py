@@ -42,8 +42,7 @@ def _placed(x: Node, piece: Piece, new: tuple[Axis, ...]) -> tuple[Axis, ...]:
 def _adjoint(node: Node, g: Node) -> Sequence[Node]:
     mapping: IndexMap = node["map"]
     return [
-        _share(g, node, x, piece)
-        for x, piece in zip(node.operands, mapping.pieces, strict=True)
+        _share(g, node, x, piece) for x, piece in zip(node.operands, mapping.pieces, strict=True)
     ]
 
 
@@ -58,17 +57,19 @@ def _share(g: Node, node: Node, x: Node, piece: Piece) -> Node:
     axes = unique_axes(tuple(axis for axis in x.axes if axis in used), inverse.summed)
     back = Piece(inverse.exprs, inverse.domain)
     share = read(g, IndexMap(axes, (back,), 0))
-    return total(share, [axis for axis in node.axes if axis in inverse.summed or (
-        axis not in x.axes and axis not in new)])
+    lacking = [axis for axis in node.axes if axis not in x.axes and axis not in new]
+    return total(share, [*inverse.summed, *lacking])
 
 
 def read(x: Node, mapping: IndexMap) -> Node:
     """The index node of one operand, or the operand itself where the map is the identity."""
     (piece,) = mapping.pieces
     exprs = tuple((a, e) for a, e in piece.exprs if a in x.axes)
-    if not piece.domain and all(e == variable(a) for a, e in exprs) and set(mapping.axes) <= {
-        *x.axes
-    }:
+    if (
+        not piece.domain
+        and all(e == variable(a) for a, e in exprs)
+        and set(mapping.axes) <= {*x.axes}
+    ):
         return x
     return index(x, map=mapping)
 
@@ -82,14 +83,18 @@ def compose(outer: Node, inner: Node) -> Node | None:
     (piece,) = second.pieces
     if piece.domain and not first.is_total and _differ(first.fill, second.fill):
         return None
-    pieces = [_composed(piece, p, inner, x) for p, x in zip(first.pieces, inner.operands, strict=True)]
+    pieces = [
+        _composed(piece, p, inner, x) for p, x in zip(first.pieces, inner.operands, strict=True)
+    ]
     used = {a for p in pieces for _, e in p.exprs for a in index_axes(e)}
     used |= {a for p in pieces for c in p.domain for a in index_axes(c.expr)}
     axes = unique_axes(second.axes, tuple(axis for axis in inner.axes if axis in used))
     if any(invert(p, axes, x.axes) is None for p, x in zip(pieces, inner.operands, strict=True)):
         return None
     mapping = IndexMap(axes, tuple(pieces), first.fill if not piece.domain else second.fill)
-    return read(*inner.operands, mapping) if len(pieces) == 1 else index(*inner.operands, map=mapping)
+    if len(pieces) == 1:
+        return read(inner.operands[0], mapping)
+    return index(*inner.operands, map=mapping)
 
 
 def _differ(a: float, b: float) -> bool:
@@ -152,9 +157,9 @@ def _samples() -> list[Node]:
     return [index(x, map=IndexMap((k,), (piece,), 7))]
 
 
-index = Operation(
+index: Operation = Operation(
     "index", "index",
-    "Each operand read at places computed from the result's: slice, pad, flip, roll, window, concat,"
-    " flatten, unflatten, rename and their compositions are all this one operation.",
+    "Each operand read at places computed from the result's: slice, pad, flip, roll, window,"
+    " concat, flatten, unflatten, rename and their compositions are all this one operation.",
     _infer, index_value, _adjoint, samples=_samples,
 )  # fmt: skip

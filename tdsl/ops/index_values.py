@@ -1,9 +1,9 @@
 """Evaluation of index maps with concrete sizes.
 
 In: an index node and its sizes. Out: the closure on arrays.
-Between: each piece is read by the cheapest form that the concrete positions prove: a reshape, a basic
-slice, else fancy indexing with clamped positions under a mask. A node that is one such view of its
-operand gives the view itself, which shares the operand's memory.
+Between: each piece is read by the cheapest form that the concrete positions prove: a reshape, a
+basic slice, else fancy indexing with clamped positions under a mask. A node that is one such view
+of its operand gives the view itself, which shares the operand's memory.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def _reshaped(node: Node, operand: Node, piece: Piece, sizes: Sizes) -> Kernel |
 
 
 def _masked_writer(node: Node, operand: Node, piece: Piece, sizes: Sizes) -> Write:
-    """The general form: positions on the grid of the map's axes, clamped, under the domain's mask."""
+    """The general form: clamped positions on the grid of the map's axes, under a mask."""
     new = node["map"].axes
     exprs = dict(piece.exprs)
     others = tuple(axis for axis in node.axes if axis not in new)

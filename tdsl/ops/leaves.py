@@ -22,7 +22,7 @@ def _input_type(operands: Sequence[Node], attrs: Attrs) -> Type:
     return attrs["dtype"], axes
 
 
-def _input_value(node: Node, sizes: Sizes) -> Kernel:  # noqa: ARG001
+def _input_value(node: Node, sizes: Sizes) -> Kernel:
     raise InternalError(f"the input {node['name']} has no value")
 
 
@@ -38,19 +38,19 @@ def _constant_type(operands: Sequence[Node], attrs: Attrs) -> Type:
     return attrs["dtype"], ()
 
 
-def _constant_value(node: Node, sizes: Sizes) -> Kernel:  # noqa: ARG001
+def _constant_value(node: Node, sizes: Sizes) -> Kernel:
     value = np.asarray(node["value"]).astype(numpy_dtype(node.dtype))
     return lambda: value
 
 
-constant = Operation(
+constant: Operation = Operation(
     "constant", "constant", "The number `value` in the given dtype, of rank 0.",
     _constant_type, _constant_value,
     samples=lambda: [constant(value=1.5, dtype=F32), constant(value=-3, dtype=I64)],
 )  # fmt: skip
 
 
-def _size_type(operands: Sequence[Node], attrs: Attrs) -> Type:  # noqa: ARG001
+def _size_type(operands: Sequence[Node], attrs: Attrs) -> Type:
     require(not operands, "size", "takes no operands")
     return I64, ()
 
@@ -60,7 +60,7 @@ def _size_value(node: Node, sizes: Sizes) -> Kernel:
     return lambda: value
 
 
-size_ = Operation(
+size_: Operation = Operation(
     "size", "constant", "The size `value` as an integer (i64) of rank 0.", _size_type, _size_value,
     samples=lambda: [size_(value=name("N") * 2 + 1)],
 )  # fmt: skip
@@ -76,7 +76,7 @@ def _arange_value(node: Node, sizes: Sizes) -> Kernel:
     return lambda: value
 
 
-arange = Operation(
+arange: Operation = Operation(
     "arange", "constant", "The positions 0, 1, ... along `axis`, in i64.",
     _arange_type, _arange_value,
     samples=lambda: [arange(axis=name("N")), arange(axis=as_size(3))],

@@ -1,8 +1,8 @@
 """Pointwise operations: one rule for axes, dtypes, alignment and adjoint, for all of them.
 
 In: a NumPy function and a derivative written over `Expr`. Out: a `Pointwise` operation.
-Between: operands have equal dtypes; the axes are the union of theirs, in the order of an operand that
-has them all; what an operand lacks is broadcast, and summed over in its cotangent.
+Between: operands have equal dtypes; the axes are the union of theirs, in the order of an operand
+that has them all; what an operand lacks is broadcast, and summed over in its cotangent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tdsl.ops.base import Operation, Sizes, aligner, require, require_kind
 from tdsl.ops.expr import Expr, apply, unalign
 
 Interval = tuple[float, float]
-Rule = Callable[..., "Expr | None | tuple[Expr | None, ...]"]
+Rule = Callable[..., "Expr | tuple[Expr | None, ...] | None"]
 Types = Callable[[Sequence[Node], Attrs], AnyDtype]
 
 REAL: Interval = (-2.0, 2.0)
@@ -35,8 +35,8 @@ ANY = ("bool", "int", "uint", "float")
 class Pointwise(Operation):
     """An elementwise operation.
 
-    `kinds` are the kinds of dtypes it takes; `domain` has one interval for each operand, in which the
-    operation is smooth (for a bool operand: any). It may be called on `Expr`s and numbers too.
+    `kinds` are the kinds of dtypes it takes; `domain` has one interval for each operand, in which
+    the operation is smooth (for a bool operand: any). It may be called on `Expr`s and numbers too.
     """
 
     kinds: tuple[str, ...] = FLOAT
@@ -53,7 +53,7 @@ class Pointwise(Operation):
         return make(self, operands, **attrs)
 
 
-def pointwise(
+def pointwise(  # noqa: PLR0913  (the columns of the tables below the rules)
     name: str,
     doc: str,
     function: Callable[..., Any],
@@ -65,8 +65,8 @@ def pointwise(
 ) -> Pointwise:
     """An operation on operands of one dtype that gives that dtype (or bool).
 
-    `function` maps arrays to an array of the result's dtype. `adjoint(g, y, *x)` gives the share of
-    each operand (for one operand: the share itself) from the cotangent, the result and the operands.
+    `function` maps arrays to an array of the result's dtype. `adjoint(g, y, *x)` gives the share
+    of each operand (of a single one: the share itself) from cotangent, result and operands.
     """
 
     def types(operands: Sequence[Node], attrs: Attrs) -> AnyDtype:
@@ -78,12 +78,10 @@ def pointwise(
             require(operand.dtype == dtype, name, f"{operand.dtype} meets {dtype}")
         return BOOL if to_bool else dtype
 
-    return elementwise(
-        name, doc, types, lambda node: function, adjoint, kinds=kinds, domain=domain
-    )
+    return elementwise(name, doc, types, lambda node: function, adjoint, kinds=kinds, domain=domain)
 
 
-def elementwise(
+def elementwise(  # noqa: PLR0913  (as above)
     name: str,
     doc: str,
     types: Types,
@@ -93,7 +91,7 @@ def elementwise(
     kinds: tuple[str, ...] = FLOAT,
     domain: tuple[Interval, ...] = (REAL,),
 ) -> Pointwise:
-    """A pointwise operation with a dtype rule of its own; `function(node)` gives the NumPy function."""
+    """A pointwise operation with its own dtype rule; `function(node)` gives the NumPy function."""
 
     def infer(operands: Sequence[Node], attrs: Attrs) -> tuple[AnyDtype, tuple[Axis, ...]]:
         return types(operands, attrs), union_axes(operands)
@@ -116,10 +114,8 @@ def elementwise(
     )  # fmt: skip
 
 
-def aligned(
-    function: Callable[..., Any], operands: Sequence[Node], axes: Sequence[Axis]
-) -> Kernel:
-    """The function on the operands' arrays, each first viewed so that it broadcasts along `axes`."""
+def aligned(function: Callable[..., Any], operands: Sequence[Node], axes: Sequence[Axis]) -> Kernel:
+    """The function on the operands' arrays, each viewed so that it broadcasts along `axes`."""
     views = [aligner(operand.axes, axes) for operand in operands]
     if not any(views):
         return function

@@ -50,7 +50,7 @@ def _infer(op: str, dtype: Types, kinds: Sequence[str]) -> TypeRule:
     return infer
 
 
-def _reduction(
+def _reduction(  # noqa: PLR0913  (the columns of the table below)
     op: str,
     doc: str,
     ufunc: np.ufunc,
@@ -61,7 +61,7 @@ def _reduction(
     identity: Callable[[np.dtype[Any]], Any] | None = None,
     samples: Callable[[], Sequence[Node]],
 ) -> Operation:
-    """The reduction by a NumPy ufunc; `identity` gives its value over no elements, if NumPy has none."""
+    """The reduction by a NumPy ufunc; `identity`: its value of nothing, where NumPy has none."""
 
     def evaluate(node: Node, sizes: Sizes) -> Kernel:
         (x,) = node.operands
@@ -100,7 +100,7 @@ def _sum_adjoint(node: Node, g: Node) -> Sequence[Node]:
 
 
 def _prod_adjoint(node: Node, g: Node) -> Sequence[Node]:
-    """The product of the others, without a division: exclusive products from both ends, axis by axis."""
+    """The product of the others, axis by axis, without a division."""
     (x,) = node.operands
     share = cast_to(g, x.dtype)
     inner = x
@@ -129,27 +129,27 @@ def _highest(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401
     return True if dtype.kind == "b" else np.inf if dtype.kind == "f" else np.iinfo(dtype).max
 
 
-sum_ = _reduction(
+sum_: Operation = _reduction(
     "sum", "The sum over `axes`, 0 of nothing; in i64 or u64 for integers and bools.", np.add,
     _sum_adjoint, dtype=accumulate, samples=lambda: _samples(sum_),
 )  # fmt: skip
-prod = _reduction(
+prod: Operation = _reduction(
     "prod", "The product over `axes`, 1 of nothing; in i64 or u64 for integers and bools.",
     np.multiply, _prod_adjoint, dtype=accumulate, samples=lambda: _samples(prod),
 )  # fmt: skip
-max_ = _reduction(
-    "max", "The largest value, NaN if there is one; ties share the gradient. Of nothing: the lowest.",
+max_: Operation = _reduction(
+    "max", "The largest value, or NaN if one is; ties share gradients; of nothing, the lowest.",
     np.maximum, _extremum_adjoint, identity=_lowest, samples=lambda: _samples(max_),
 )  # fmt: skip
-min_ = _reduction(
-    "min", "The smallest value, NaN if there is one; ties share the gradient. Of nothing: the highest.",
+min_: Operation = _reduction(
+    "min", "The smallest value, or NaN if one is; ties share gradients; of nothing, the highest.",
     np.minimum, _extremum_adjoint, identity=_highest, samples=lambda: _samples(min_),
 )  # fmt: skip
-any_ = _reduction(
+any_: Operation = _reduction(
     "any", "Whether one is true; false of nothing.", np.logical_or, None, kinds=("bool",),
     samples=lambda: _samples(any_, BOOL, BOOL),
 )  # fmt: skip
-all_ = _reduction(
+all_: Operation = _reduction(
     "all", "Whether all are true; true of nothing.", np.logical_and, None, kinds=("bool",),
     samples=lambda: _samples(all_, BOOL, BOOL),
 )  # fmt: skip
@@ -171,15 +171,15 @@ def _position(
     return Operation(op, "reduction", doc, infer, evaluate, samples=samples)
 
 
-argmax = _position(
+argmax: Operation = _position(
     "argmax",
-    "The position of the first largest value, or of the first NaN; over several axes counted in their"
-    " order, the last fastest. An empty axis is an error.",
+    "The position of the first largest value, or of the first NaN; over several axes counted in"
+    " their order, the last fastest. An empty axis is an error.",
     np.argmax, lambda: _samples(argmax),
 )  # fmt: skip
-argmin = _position(
+argmin: Operation = _position(
     "argmin",
-    "The position of the first smallest value, or of the first NaN; over several axes counted in their"
-    " order, the last fastest. An empty axis is an error.",
+    "The position of the first smallest value, or of the first NaN; over several axes counted in"
+    " their order, the last fastest. An empty axis is an error.",
     np.argmin, lambda: _samples(argmin),
 )  # fmt: skip

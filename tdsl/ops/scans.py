@@ -1,7 +1,7 @@
 """Running reductions along one axis, from the first element or (`reverse`) from the last.
 
-Between: the result has the operand's axes and the scanned one; an operand that lacks it is invariant
-along it.
+Between: the result has the operand's axes and the scanned one; an operand that lacks it is
+invariant along it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tdsl.ir.dtype import F64, I64, AnyDtype, accumulate, compute
 from tdsl.ir.node import AdjointRule, Attrs, Kernel, Node, union_axes
 from tdsl.ir.size import Axis, name
 from tdsl.ops.arithmetic import mul, neg, sub
+from tdsl.ops.axis_maps import shift
 from tdsl.ops.base import (
     Array,
     Operation,
@@ -29,7 +30,6 @@ from tdsl.ops.comparison import equal
 from tdsl.ops.elementary import exp
 from tdsl.ops.expr import unalign
 from tdsl.ops.gather import scatter
-from tdsl.ops.axis_maps import shift
 from tdsl.ops.leaves import arange, constant, input_, size_
 from tdsl.ops.pointwise import FLOAT, NUMBER
 from tdsl.ops.selection import cast_to, where
@@ -56,7 +56,7 @@ def _along_first(steps: Callable[..., Array]) -> Callable[[Node, Sizes], Kernel]
     return evaluate
 
 
-def _scan(
+def _scan(  # noqa: PLR0913  (the columns of the table below)
     op: str,
     doc: str,
     steps: Callable[..., Array],
@@ -160,7 +160,7 @@ def _recurrence_adjoint(node: Node, g: Node) -> Sequence[Node]:
     return [unalign(mul(share, before), node.axes, a), unalign(share, node.axes, b)]
 
 
-def _recur(a: Array, b: Array, dtype: np.dtype[Any]) -> Array:  # noqa: ARG001
+def _recur(a: Array, b: Array, dtype: np.dtype[Any]) -> Array:
     result = b.copy()
     for i in range(1, len(result)):
         np.multiply(a[i], result[i - 1], out=result[i : i + 1])
@@ -180,29 +180,29 @@ def _recurrence_samples() -> list[Node]:
     return [recurrence(x, y, axis=d, reverse=r) for x, y in pairs for r in (False, True)]
 
 
-cumsum = _scan(
+cumsum: Operation = _scan(
     "cumsum", "The running sum along `axis`; in i64 or u64 for integers and bools.",
     lambda x, dtype: np.add.accumulate(x, axis=0, dtype=dtype),
     _cumsum_adjoint, dtype=accumulate, kinds=("bool", *NUMBER),
     samples=lambda: [*_samples(cumsum), *_integer_samples(cumsum)],
 )  # fmt: skip
-cumprod = _scan(
+cumprod: Operation = _scan(
     "cumprod", "The running product along `axis`; in i64 or u64 for integers and bools.",
     lambda x, dtype: np.multiply.accumulate(x, axis=0, dtype=dtype),
     _cumprod_adjoint, dtype=accumulate, kinds=("bool", *NUMBER),
     samples=lambda: [*_samples(cumprod), *_integer_samples(cumprod)],
 )  # fmt: skip
-cummax = _scan(
-    "cummax", "The running maximum along `axis`, NaN from the first NaN on. Of equal values the last"
-    " (in the direction of the scan) gets the gradient.",
+cummax: Operation = _scan(
+    "cummax", "The running maximum along `axis`, NaN from the first NaN on. Of equal values the"
+    " last (in the direction of the scan) gets the gradient.",
     lambda x, dtype: np.maximum.accumulate(x, axis=0, dtype=dtype), _cummax_adjoint,
     samples=lambda: [*_samples(cummax), *_integer_samples(cummax)],
 )  # fmt: skip
-logcumsumexp = _scan(
+logcumsumexp: Operation = _scan(
     "logcumsumexp", "log(cumsum(exp(x))) along `axis`, without overflow.", _logaddexp,
     _logcumsumexp_adjoint, kinds=FLOAT, samples=lambda: _samples(logcumsumexp),
 )  # fmt: skip
-recurrence = _scan(
+recurrence: Operation = _scan(
     "recurrence", "The linear recurrence s_i = a_i * s_(i-1) + b_i along `axis`, from s_(-1) = 0.",
     _recur, _recurrence_adjoint, arity=2, kinds=FLOAT, samples=_recurrence_samples,
 )  # fmt: skip

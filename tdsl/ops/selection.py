@@ -11,17 +11,17 @@ from tdsl.ir.dtype import BOOL, AnyDtype, Dtype, compute
 from tdsl.ir.node import Attrs, Node
 from tdsl.ops.base import Array, numpy_dtype, require
 from tdsl.ops.expr import Expr
-from tdsl.ops.pointwise import ANY, REAL, elementwise
+from tdsl.ops.pointwise import ANY, REAL, Pointwise, elementwise
 
 
-def _where_types(operands: Sequence[Node], attrs: Attrs) -> AnyDtype:  # noqa: ARG001
+def _where_types(operands: Sequence[Node], attrs: Attrs) -> AnyDtype:
     condition, x, y = operands
     require(condition.dtype == BOOL, "where", f"the condition is {condition.dtype}, not bool")
     require(x.dtype == y.dtype, "where", f"{x.dtype} meets {y.dtype}")
     return x.dtype
 
 
-where = elementwise(
+where: Pointwise = elementwise(
     "where", "x where the condition holds, else y. A branch not taken gets the cotangent 0.",
     _where_types, lambda node: np.where,
     lambda g, z, c, x, y: (None, where(c, g, 0.0), where(c, 0.0, g)),
@@ -38,9 +38,8 @@ def _cast_types(operands: Sequence[Node], attrs: Attrs) -> AnyDtype:
 def _cast_function(node: Node) -> Callable[[Array], Array]:
     source, target = node.operands[0].dtype, node.dtype
     to = numpy_dtype(target)
-    numpy_dtype(source)
-    require(isinstance(source, Dtype) and isinstance(target, Dtype), "cast", "a dtype is open")
-    if source.kind == "float" and target.kind in ("int", "uint"):
+    from_float = isinstance(source, Dtype) and source.kind == "float"
+    if from_float and to.kind in "iu":
         return lambda x: _saturated(np.asarray(x), to)
     if target == BOOL:
         return lambda x: np.not_equal(x, x.dtype.type(0))
@@ -48,7 +47,7 @@ def _cast_function(node: Node) -> Callable[[Array], Array]:
 
 
 def _saturated(x: Array, to: np.dtype[Any]) -> Array:
-    """Truncated towards 0, saturated, NaN to 0. The upper bound is a power of 2, exact in any float."""
+    """Truncated, saturated, NaN to 0. The upper bound is a power of 2, exact in any float."""
     if x.dtype.itemsize == 2:
         x = x.astype(np.float32)
     limits = np.iinfo(to)
@@ -59,12 +58,12 @@ def _saturated(x: Array, to: np.dtype[Any]) -> Array:
     return result
 
 
-def _cast_share(g: Expr, y: Expr, x: Expr) -> Expr:  # noqa: ARG001
+def _cast_share(g: Expr, y: Expr, x: Expr) -> Expr:
     """Rounding has derivative 1; a cotangent is never rounded to a storage type."""
     return Expr(cast_to(g.node, compute(x.node.dtype)))
 
 
-cast = elementwise(
+cast: Pointwise = elementwise(
     "cast",
     "x in another dtype. Floats to integers truncate and saturate, NaN gives 0; integers wrap;"
     " to bool: x != 0. The derivative of rounding is 1.",
@@ -77,12 +76,12 @@ def cast_to(x: Node, dtype: AnyDtype) -> Node:
     return x if x.dtype == dtype else cast(x, dtype=dtype)
 
 
-def _same_type(operands: Sequence[Node], attrs: Attrs) -> AnyDtype:  # noqa: ARG001
+def _same_type(operands: Sequence[Node], attrs: Attrs) -> AnyDtype:
     require(len(operands) == 1, "identity", "takes one operand")
     return operands[0].dtype
 
 
-def _itself(node: Node) -> Callable[[Array], Array]:  # noqa: ARG001
+def _itself(node: Node) -> Callable[[Array], Array]:
     return lambda x: x
 
 
