@@ -79,6 +79,7 @@ from tdsl.ops.elementary import (
     tanh,
 )
 from tdsl.ops.expr import total, unalign
+from tdsl.ops.gammas import digamma, erf, erfc, erfinv, lgamma, polygamma
 from tdsl.ops.gather import scatter, take
 from tdsl.ops.index_map import compose, disjoint_pieces, index
 from tdsl.ops.leaves import arange, constant, input_, size_
@@ -126,10 +127,14 @@ __all__ = [
     "cummax",
     "cumprod",
     "cumsum",
+    "digamma",
     "disjoint_pieces",
     "div",
     "dot",
     "equal",
+    "erf",
+    "erfc",
+    "erfinv",
     "exp",
     "exp2",
     "expm1",
@@ -147,6 +152,7 @@ __all__ = [
     "isnan",
     "less",
     "less_equal",
+    "lgamma",
     "log",
     "log1p",
     "log2",
@@ -161,6 +167,7 @@ __all__ = [
     "not_equal",
     "numpy_dtype",
     "pad_axis",
+    "polygamma",
     "pow_",
     "prod",
     "recurrence",

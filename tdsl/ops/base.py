@@ -28,7 +28,7 @@ Sizes = Callable[[Size], int]
 Aligner = Callable[[Array], Array]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Operation(Op):
     """An operation with its test domain: `samples()` gives nodes that the laws are checked on.
 

@@ -7,17 +7,22 @@ that has them all; what an operand lacks is broadcast, and summed over in its co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from tdsl.ir.dtype import BOOL, AnyDtype
+from tdsl.ir.dtype import BOOL, F64, I64, AnyDtype
 from tdsl.ir.node import Attrs, Kernel, Node, make, union_axes
 from tdsl.ir.size import Axis
+from tdsl.ir.size import name as name_size
 from tdsl.ops.base import Operation, Sizes, aligner, require, require_kind
 from tdsl.ops.expr import Expr, apply, unalign
+from tdsl.ops.leaves import input_
 
 Interval = tuple[float, float]
+Domain = tuple[Interval | None, ...]
+Layouts = Sequence[Sequence[Axis]]
+Variants = tuple[Mapping[str, Any], ...]
 Rule = Callable[..., "Expr | tuple[Expr | None, ...] | None"]
 Types = Callable[[Sequence[Node], Attrs], AnyDtype]
 
@@ -31,16 +36,18 @@ BITS = ("bool", "int", "uint")
 ANY = ("bool", "int", "uint", "float")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pointwise(Operation):
     """An elementwise operation.
 
     `kinds` are the kinds of dtypes it takes; `domain` has one interval for each operand, in which
-    the operation is smooth (for a bool operand: any). It may be called on `Expr`s and numbers too.
+    the operation is smooth (None: a bool operand); `variants` are attributes to test it with. It
+    may be called on `Expr`s and numbers too.
     """
 
     kinds: tuple[str, ...] = FLOAT
-    domain: tuple[Interval, ...] = (REAL,)
+    domain: Domain = (REAL,)
+    variants: Variants = ({},)
 
     @overload
     def __call__(self, *operands: Node, **attrs: object) -> Node: ...
@@ -52,6 +59,18 @@ class Pointwise(Operation):
             return apply(self.name, *operands, **attrs)
         return make(self, operands, **attrs)
 
+    def sample(self, dtype: AnyDtype, axes: Layouts, attrs: Mapping[str, Any]) -> Node:
+        """The operation on inputs `x0`, `x1`, ... with the given axes (the last for the rest)."""
+        operands = [
+            input_(
+                name=f"x{i}",
+                dtype=BOOL if interval is None else dtype,
+                axes=tuple(axes[min(i, len(axes) - 1)]),
+            )
+            for i, interval in enumerate(self.domain)
+        ]
+        return make(self, operands, **attrs)
+
 
 def pointwise(  # noqa: PLR0913  (the columns of the tables below the rules)
     name: str,
@@ -60,7 +79,7 @@ def pointwise(  # noqa: PLR0913  (the columns of the tables below the rules)
     adjoint: Rule | None = None,
     *,
     kinds: tuple[str, ...] = FLOAT,
-    domain: tuple[Interval, ...] = (REAL,),
+    domain: Domain = (REAL,),
     to_bool: bool = False,
 ) -> Pointwise:
     """An operation on operands of one dtype that gives that dtype (or bool).
@@ -89,7 +108,8 @@ def elementwise(  # noqa: PLR0913  (as above)
     adjoint: Rule | None,
     *,
     kinds: tuple[str, ...] = FLOAT,
-    domain: tuple[Interval, ...] = (REAL,),
+    domain: Domain = (REAL,),
+    variants: Variants = ({},),
 ) -> Pointwise:
     """A pointwise operation with its own dtype rule; `function(node)` gives the NumPy function."""
 
@@ -108,10 +128,28 @@ def elementwise(  # noqa: PLR0913  (as above)
             for part, operand in zip(parts, node.operands, strict=True)
         ]
 
-    return Pointwise(
+    op = Pointwise(
         name, "pointwise", doc, infer, evaluate, shares if adjoint else None,
-        kinds=kinds, domain=domain,
+        samples=lambda: _samples(op), kinds=kinds, domain=domain, variants=variants,
     )  # fmt: skip
+    return op
+
+
+def _samples(op: Pointwise) -> list[Node]:
+    """All operands alike, transposed, some lacking axes, outer products, and rank 0."""
+    dtype = {"float": F64, "int": I64, "bool": BOOL}[
+        "float" if "float" in op.kinds else op.kinds[0]
+    ]
+    n, d, h = name_size("N"), name_size("D"), name_size("H")
+    layouts: list[Layouts] = [
+        [(n, d)],
+        [(n, d), (d, n)],
+        [(n, d), (d,)],
+        [(), (n, d)],
+        [(n,), (d,), (h,)],
+        [()],
+    ]
+    return [op.sample(dtype, axes, attrs) for axes in layouts for attrs in op.variants]
 
 
 def aligned(function: Callable[..., Any], operands: Sequence[Node], axes: Sequence[Axis]) -> Kernel:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tdsl.ir.dtype import BOOL, AnyDtype, Dtype, compute
+from tdsl.ir.dtype import BOOL, DTYPES, AnyDtype, Dtype, compute
 from tdsl.ir.node import Attrs, Node
 from tdsl.ops.base import Array, numpy_dtype, require
 from tdsl.ops.expr import Expr
@@ -25,7 +25,7 @@ where: Pointwise = elementwise(
     "where", "x where the condition holds, else y. A branch not taken gets the cotangent 0.",
     _where_types, lambda node: np.where,
     lambda g, z, c, x, y: (None, where(c, g, 0.0), where(c, 0.0, g)),
-    kinds=ANY, domain=(REAL, REAL, REAL),
+    kinds=ANY, domain=(None, REAL, REAL),
 )  # fmt: skip
 
 
@@ -68,6 +68,7 @@ cast: Pointwise = elementwise(
     "x in another dtype. Floats to integers truncate and saturate, NaN gives 0; integers wrap;"
     " to bool: x != 0. The derivative of rounding is 1.",
     _cast_types, _cast_function, _cast_share, kinds=ANY,
+    variants=tuple({"dtype": dtype} for dtype in DTYPES.values()),
 )  # fmt: skip
 
 
