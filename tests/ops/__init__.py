@@ -1,0 +1,1 @@
+"""Laws over the catalogue of operations."""
