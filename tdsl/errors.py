@@ -144,8 +144,7 @@ def render(diagnostic: Diagnostic, *, colour: bool = False) -> str:
     strong, red, plain = ("\033[1m", "\033[31m", "\033[0m") if colour else ("", "", "")
     place = f"{diagnostic.span}: " if diagnostic.span else ""
     lines = [
-        f"{strong}{place}{red}error[{diagnostic.code}]{plain}{strong}: "
-        f"{diagnostic.message}{plain}"
+        f"{strong}{place}{red}error[{diagnostic.code}]{plain}{strong}: {diagnostic.message}{plain}"
     ]
     if diagnostic.span and diagnostic.source:
         lines += _caret(diagnostic.source, diagnostic.span, red, plain)

@@ -50,9 +50,7 @@ def substitute(roots: Sequence[Node], values: Mapping[Node, Node]) -> tuple[Node
     return tuple(new[root] for root in roots)
 
 
-def moved_origins(
-    origins: Mapping[Node, Origin], new: Mapping[Node, Node]
-) -> dict[Node, Origin]:
+def moved_origins(origins: Mapping[Node, Origin], new: Mapping[Node, Node]) -> dict[Node, Origin]:
     """The origins of the new nodes: those of the old ones, the first where several meet."""
     moved: dict[Node, Origin] = {}
     for old, node in new.items():
@@ -70,9 +68,7 @@ def _rewrite(roots: Iterable[Node], visit: Visit, rebuilt: _Rebuilt) -> dict[Nod
     return new
 
 
-def _with_rebuilt(
-    node: Node, operands: tuple[Node, ...], visit: Visit, rebuilt: _Rebuilt
-) -> Node:
+def _with_rebuilt(node: Node, operands: tuple[Node, ...], visit: Visit, rebuilt: _Rebuilt) -> Node:
     """The call on new operands with its sub-Functions rebuilt."""
     functions = tuple(_rebuild(function, visit, rebuilt) for function in node["functions"])
     items = ((k, functions if k == "functions" else v) for k, v in node.attrs)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from math import gcd
 from typing import Literal
 
-AtomKind = Literal["name", "pack", "index", "floordiv", "mod", "min", "max"]
+AtomKind = Literal["name", "pack", "index", "copy", "floordiv", "mod", "min", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,14 @@ def index(axis: Axis) -> Size:
     return Size((((Atom("index", args=(axis,)),), 1),))
 
 
+def copy(axis: Axis, label: str = "") -> Axis:
+    """Another axis of the same size, told from others by its label.
+
+    It is what renaming makes, and what a derivative needs that relates an axis with itself.
+    """
+    return Size((((Atom("copy", label, (axis,)),), 1),))
+
+
 def floordiv(a: Size, b: Size) -> Size:
     """`a // b`, with every multiple of `b` drawn out and common constant factors cancelled."""
     if b.constant == 0 or not a.terms:
@@ -222,6 +230,8 @@ def _rebuild_atom(atom: Atom, replace: Callable[[Atom], Size | None]) -> Size:
         return direct
     if atom.kind in ("name", "pack", "index"):
         return _single(atom)
+    if atom.kind == "copy":
+        return copy(rebuild(atom.args[0], replace), atom.name)
     new = _REMAKE[atom.kind](*(rebuild(arg, replace) for arg in atom.args))
     again = new.atom
     return new if again is None else (replace(again) or new)
@@ -348,6 +358,8 @@ def _atom_nonnegative(atom: Atom) -> bool:
     match atom.kind:
         case "name" | "pack" | "index":
             return True
+        case "copy":
+            return is_nonnegative(atom.args[0])
         case "floordiv":
             return is_nonnegative(atom.args[0]) and is_nonnegative(atom.args[1])
         case "mod":
@@ -370,6 +382,8 @@ def _atom_value(atom: Atom, values: Mapping[str, int]) -> int:
         return values[atom.name]
     if atom.kind == "index":
         return values[atom.text]
+    if atom.kind == "copy":
+        return atom.args[0].evaluate(values)
     a, b = (arg.evaluate(values) for arg in atom.args)
     match atom.kind:
         case "floordiv":
@@ -386,6 +400,8 @@ def _atom_text(atom: Atom) -> str:
         return atom.name
     if atom.kind == "index":
         return f"i[{atom.args[0]}]"
+    if atom.kind == "copy":
+        return f"copy({atom.args[0]}, {atom.name})" if atom.name else f"copy({atom.args[0]})"
     a, b = atom.args
     if atom.kind in ("min", "max"):
         return f"{atom.kind}({a}, {b})"

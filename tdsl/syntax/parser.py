@@ -128,9 +128,7 @@ def _chunks(tokens: Sequence[Token]) -> Iterator[list[Token]]:
         yield chunk
 
 
-def _further_errors(
-    chunk: list[Token], error: TdslError, source: Source
-) -> list[TdslError]:
+def _further_errors(chunk: list[Token], error: TdslError, source: Source) -> list[TdslError]:
     """Errors on other lines of the chunk, found by leaving out each faulty simple line."""
     found: list[TdslError] = []
     while error.span is not None and len(found) < MAX_ERRORS:

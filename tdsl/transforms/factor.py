@@ -158,9 +158,7 @@ class Factory:
             total = self._plus(total, self._term(term, dtype))
         return total
 
-    def _split(
-        self, terms: list[Term], chosen: list[bool], wrap: Wrap, dtype: AnyDtype
-    ) -> Signed:
+    def _split(self, terms: list[Term], chosen: list[bool], wrap: Wrap, dtype: AnyDtype) -> Signed:
         """`wrap` around the sum of the chosen terms, plus the sum of the others."""
         inner = [term for term, c in zip(terms, chosen, strict=True) if c]
         others = [term for term, c in zip(terms, chosen, strict=True) if not c]

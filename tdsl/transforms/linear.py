@@ -105,9 +105,7 @@ class _Normaliser:
         """The function with every derived node rewritten."""
         for node in self.nodes:
             self._visit(node)
-        results = tuple(
-            Result(r.shape, self._build(r.node)) for r in self.function.results
-        )
+        results = tuple(Result(r.shape, self._build(r.node)) for r in self.function.results)
         return replace(self.function, results=results)
 
     def _visit(self, node: Node) -> None:
@@ -148,9 +146,11 @@ class _Normaliser:
         (a, *rest) = (form[0] for form in forms)
         if node.op is neg:
             return times(a, Term(-1.0))
-        return times(a, rest[0] if node.op is mul else inverse(rest[0])) if not (
-            node.op is div and rest[0].guards
-        ) else None
+        return (
+            times(a, rest[0] if node.op is mul else inverse(rest[0]))
+            if not (node.op is div and rest[0].guards)
+            else None
+        )
 
     def _form(self, node: Node) -> Poly:
         """The normal form of a derived node."""

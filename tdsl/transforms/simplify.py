@@ -224,7 +224,12 @@ def _join_pads(node: Node) -> Node | None:
     if a.op is not index or b.op is not index:
         return None
     first, second = a["map"], b["map"]
-    if first.axes != second.axes or first.fill != 0 or second.fill != 0 or set(a.axes) != set(b.axes):
+    if (
+        first.axes != second.axes
+        or first.fill != 0
+        or second.fill != 0
+        or set(a.axes) != set(b.axes)
+    ):
         return None
     if not all(disjoint(p, q) for p in first.pieces for q in second.pieces):
         return None

@@ -1,0 +1,485 @@
+"""Built-ins that move and make axes, and those that create values."""
+
+from __future__ import annotations
+
+from tdsl import faults
+from tdsl.ir.dtype import BOOL, F32, I64, AnyDtype, compute
+from tdsl.ir.index_map import IndexMap, InRange, Piece
+from tdsl.ir.node import Node
+from tdsl.ir.size import ONE, ZERO, Size, as_size, floordiv, index, mod
+from tdsl.ops import (
+    add,
+    arange,
+    cast_to,
+    concat_axis,
+    constant,
+    div,
+    equal,
+    flatten_axes,
+    flip_axis,
+    greater_equal,
+    less_equal,
+    maximum,
+    mul,
+    pad_axis,
+    pow_,
+    rename,
+    roll_axis,
+    size_,
+    slice_axis,
+    sub,
+    take,
+    unflatten_axis,
+    where,
+)
+from tdsl.ops import index as index_node
+from tdsl.syntax import ast
+from tdsl.syntax.elaboration.arithmetic import (
+    as_dtype,
+    common_dtype,
+    elementwise,
+    settle,
+)
+from tdsl.syntax.elaboration.axes import axes_of, new_axis, size_of, try_size
+from tdsl.syntax.elaboration.builtin import Given, builtin
+from tdsl.syntax.elaboration.expressions import size_value, tensor
+from tdsl.syntax.elaboration.frame import Frame, axis_text
+from tdsl.syntax.elaboration.types import refuse_twice
+from tdsl.syntax.elaboration.values import Meaning, Value, weak
+from tdsl.transforms.simplify import tidy
+
+
+@builtin("rename(x, axes=, **names)")
+def _rename(given: Given) -> Meaning:
+    """`rename(x, old=new)` or `rename(x, {2*H: K})`."""
+    frame, x = given.frame, given.tensor("x")
+    pairs: list[tuple[ast.Expr, ast.Expr]] = [
+        (ast.Name(name, given.span), new) for name, new in given.keywords.items()
+    ]
+    mapping = given.arguments.get("axes")
+    if isinstance(mapping, ast.Dict):
+        pairs += mapping.items
+    elif mapping is not None:
+        raise given.fail(faults.BAD_RENAME, "axes")
+    moved: dict[Size, Size] = {}
+    for old, new in pairs:
+        (axis,) = axes_of(frame, old, x.order)
+        moved[axis] = new_axis(frame, new, axis, given.span)
+    order = tuple(moved.get(axis, axis) for axis in x.order)
+    refuse_twice(frame, order, given.span)
+    return Value(rename(x.node, moved), order, x.dtype)
+
+
+@builtin("unflatten(x, axis, sizes)")
+def _unflatten(given: Given) -> Meaning:
+    """The axis split into several; one name that is not bound yet follows from the others."""
+    frame, x = given.frame, given.tensor("x")
+    axis = given.axis("axis", x)
+    sizes = given.arguments["sizes"]
+    items = sizes.items if isinstance(sizes, ast.Tuple) else (sizes,)
+    known = [try_size(frame, item) for item in items]
+    product = ONE
+    for size in known:
+        product = product * (size if size is not None else ONE)
+    product = frame.size(product)
+    if known.count(None) > 1:
+        raise given.fail(faults.CANNOT_SOLVE, "sizes", item="sizes", axis=axis)
+    if None in known:
+        free = items[known.index(None)]
+        if not isinstance(free, ast.Name):
+            raise given.fail(faults.NOT_A_SIZE, "sizes")
+        frame.require(
+            mod(axis, product), "==", ZERO, given.span, f"{axis} is not divisible by {product}"
+        )
+        remainder = mod(axis, product).atom
+        if remainder is not None and remainder.kind == "mod":
+            frame.session.facts[remainder] = ZERO
+        frame.axes[free.id] = frame.size(floordiv(axis, product))
+    else:
+        frame.require(axis, "==", product, given.span, f"{axis} is not {product}")
+        atom = axis.atom
+        if atom is not None and atom.kind in ("name", "copy") and axis != product:
+            frame.session.facts[atom] = product
+    parts = tuple(frame.size(size_of(frame, item)) for item in items)
+    place = x.order.index(axis)
+    order = (*x.order[:place], *parts, *x.order[place + 1 :])
+    refuse_twice(frame, order, given.span)
+    inner = tuple(part for part in parts if part != ONE)
+    node = unflatten_axis(x.node, axis, inner) if axis != ONE else x.node
+    return Value(node, order, x.dtype)
+
+
+@builtin("flatten(x, axes=)")
+def _flatten(given: Given) -> Meaning:
+    frame, x = given.frame, given.tensor("x")
+    axes = given.axes("axes", x)
+    if not axes:
+        raise given.fail(faults.ONE_AXIS, "axes", count=0)
+    product = ONE
+    for axis in axes:
+        product = product * axis
+    product = frame.size(product)
+    place = min(x.order.index(axis) for axis in axes)
+    order = [axis for axis in x.order if axis not in axes]
+    order.insert(sum(axis not in axes for axis in x.order[:place]), product)
+    refuse_twice(frame, order, given.span)
+    inner = tuple(axis for axis in axes if axis != ONE)
+    node = flatten_axes(x.node, inner, product) if len(inner) > 1 else x.node
+    return Value(node, tuple(order), x.dtype)
+
+
+@builtin("reshape(x, *sizes)")
+def _reshape(given: Given) -> Meaning:
+    """Row-major; sizes are equal in order, or products of runs of axes on either side."""
+    frame, x = given.frame, given.tensor("x")
+    exprs = given.rest
+    if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
+        exprs = exprs[0].items
+    target = [size_of(frame, expr) for expr in exprs]
+    source = [axis for axis in x.order if axis != ONE]
+    wanted = [size for size in target if size != ONE]
+    node = x.node
+    while source or wanted:
+        left, right = _factors(frame, source, wanted)
+        if not left or not right:
+            raise frame.fail(
+                faults.CANNOT_RESHAPE, given.span, a=axis_text(x.order), b=axis_text(target),
+                hint="name the axes with `unflatten` and `flatten`",
+            )  # fmt: skip
+        whole = _product(left)
+        if left != right:
+            node = flatten_axes(node, left, whole) if len(left) > 1 else node
+            node = unflatten_axis(node, whole, right) if len(right) > 1 else node
+        source, wanted = source[len(left) :], wanted[len(right) :]
+    refuse_twice(frame, target, given.span)
+    return Value(node, tuple(target), x.dtype)
+
+
+def _factors(frame: Frame, source: list[Size], wanted: list[Size]) -> tuple[list[Size], list[Size]]:
+    """The shortest runs from the front with equal products."""
+    for i in range(1, len(source) + 1):
+        for j in range(1, len(wanted) + 1):
+            if frame.size(_product(source[:i])) == frame.size(_product(wanted[:j])):
+                return source[:i], wanted[:j]
+    return [], []
+
+
+def _product(sizes: list[Size]) -> Size:
+    product = ONE
+    for size in sizes:
+        product = product * size
+    return product
+
+
+@builtin("transpose(x, *axes)", "permute(x, *axes)")
+def _permute(given: Given) -> Meaning:
+    frame, x = given.frame, given.tensor("x")
+    exprs = given.rest
+    if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
+        exprs = exprs[0].items
+    axes = [axis for expr in exprs for axis in axes_of(frame, expr, x.order)]
+    if given.name == "transpose" and len(axes) == 2:
+        a, b = axes
+        order = tuple(b if axis == a else a if axis == b else axis for axis in x.order)
+        return Value(x.node, order, x.dtype)
+    if not axes:
+        axes = list(reversed(x.order))
+    if sorted(axes, key=str) != sorted(x.order, key=str):
+        raise given.fail(faults.WRONG_AXES, expected=axis_text(x.order), found=axis_text(axes))
+    return Value(x.node, tuple(axes), x.dtype)
+
+
+@builtin("concat(values, axis=)", "cat(values, axis=)")
+def _concat(given: Given) -> Meaning:
+    """The joined axis is found by position or name in each; the others are equal sets."""
+    frame = given.frame
+    parts = _tuple_of(given, "values")
+    dtype = common_dtype(frame, parts, given.span)
+    joined: list[tuple[Value, Size]] = []
+    for part in parts:
+        expr = given.arguments.get("axis", ast.Number(0, given.span))
+        axes = _joined_axis(frame, expr, part, parts)
+        joined.append((part, axes))
+    first, axis = joined[0]
+    others = [{a for a in part.order if a != own} for part, own in joined]
+    if any(other != others[0] for other in others):
+        raise given.fail(
+            faults.WRONG_AXES, "values", expected=axis_text(first.order),
+            found=axis_text(next(p for p, o in zip(parts, others, strict=True) if o != others[0]).order),
+        )  # fmt: skip
+    whole = ZERO
+    for _, own in joined:
+        whole = whole + own
+    whole = frame.size(whole)
+    pieces = [(as_dtype(frame, part, dtype, given.span), own) for part, own in joined]
+    order = tuple(whole if a == axis else a for a in first.order)
+    refuse_twice(frame, order, given.span)
+    return Value(concat_axis(pieces, whole), order, dtype)
+
+
+def _joined_axis(frame: Frame, expr: ast.Expr, part: Value, parts: list[Value]) -> Size:
+    """The axis of one part: the named one, or where it lacks that, the one the others lack."""
+    size = try_size(frame, expr) if not isinstance(expr, ast.Number) else None
+    if size is not None and size not in part.order:
+        common = {a for other in parts if size in other.order for a in other.order}
+        own = [axis for axis in part.order if axis not in common]
+        if len(own) == 1:
+            return own[0]
+    (axis,) = axes_of(frame, expr, part.order)
+    return axis
+
+
+def _tuple_of(given: Given, name: str) -> list[Value]:
+    expr = given.arguments[name]
+    if not isinstance(expr, ast.Tuple) or not expr.items:
+        raise given.fail(faults.NOT_A_VALUE, name, what="a tuple of values", found="one value")
+    return [settle(given.frame, tensor(given.frame, item)) for item in expr.items]
+
+
+@builtin("stack(values, axis)")
+def _stack(given: Given) -> Meaning:
+    """Along a new first axis."""
+    frame = given.frame
+    parts = _tuple_of(given, "values")
+    dtype = common_dtype(frame, parts, given.span)
+    first = parts[0]
+    if any(set(p.order) != set(first.order) for p in parts):
+        other = next(p for p in parts if set(p.order) != set(first.order))
+        raise given.fail(
+            faults.WRONG_AXES,
+            "values",
+            expected=axis_text(first.order),
+            found=axis_text(other.order),
+        )
+    count = as_size(len(parts))
+    axis = new_axis(frame, given.arguments["axis"], count, given.span)
+    nodes = [as_dtype(frame, part, dtype, given.span) for part in parts]
+    pieces = tuple(Piece((), (InRange(index(axis) - i, ONE),)) for i in range(len(parts)))
+    node = index_node(*nodes, map=IndexMap((axis,), pieces))
+    return Value(node, (axis, *first.order), dtype)
+
+
+@builtin("split(x, parts, axis=)", "chunk(x, parts, axis=)")
+def _split(given: Given) -> Meaning:
+    """Into equal parts."""
+    frame, x = given.frame, given.tensor("x")
+    parts, axis = given.integer("parts"), given.axis("axis", x) if given.has("axis") else x.order[0]
+    if parts < 1:
+        raise given.fail(faults.BAD_STEP, "parts")
+    frame.require(
+        mod(axis, as_size(parts)), "==", ZERO, given.span, f"{axis} is not divisible by {parts}"
+    )
+    length = frame.size(floordiv(axis, as_size(parts)))
+    remainder = mod(axis, as_size(parts)).atom
+    if remainder is not None and remainder.kind == "mod":
+        frame.session.facts[remainder] = ZERO
+    order = tuple(length if a == axis else a for a in x.order)
+    refuse_twice(frame, order, given.span)
+    return tuple(
+        Value(slice_axis(x.node, axis, length * i, 1, length), order, x.dtype) for i in range(parts)
+    )
+
+
+@builtin("pad(x, axis, low=, high=, value=)")
+def _pad(given: Given) -> Meaning:
+    frame, x = given.frame, given.tensor("x")
+    x = settle(frame, x)
+    axis = given.axis("axis", x)
+    low = given.size("low") if given.has("low") else ZERO
+    high = given.size("high") if given.has("high") else ZERO
+    for side in (low, high):
+        frame.require(ZERO, "<=", side, given.span, "a pad is not negative")
+    value = given.number("value", 0.0)
+    new = frame.size(axis + low + high)
+    order = tuple(new if a == axis else a for a in x.order)
+    refuse_twice(frame, order, given.span)
+    fill = float(value) if compute(x.dtype) in (F32,) or str(x.dtype).startswith("f") else value
+    return Value(pad_axis(x.node, axis, low, fill, new), order, x.dtype)
+
+
+@builtin("flip(x, axis=)")
+def _flip(given: Given) -> Meaning:
+    x = given.tensor("x")
+    node = x.node
+    for axis in given.axes("axis", x):
+        node = flip_axis(node, axis) if axis != ONE else node
+    return Value(node, x.order, x.dtype)
+
+
+@builtin("roll(x, shift, axis)")
+def _roll(given: Given) -> Meaning:
+    x = given.tensor("x")
+    axis, by = given.axis("axis", x), given.size("shift")
+    return Value(roll_axis(x.node, axis, by) if axis != ONE else x.node, x.order, x.dtype)
+
+
+@builtin("squeeze(x, axis=)")
+def _squeeze(given: Given) -> Meaning:
+    """Drop unit axes: all, or the one at a position."""
+    x = given.tensor("x")
+    if not given.has("axis"):
+        return Value(x.node, x.axes, x.dtype, x.weak)
+    position = given.integer("axis")
+    if not -len(x.order) <= position < len(x.order) or x.order[position] != ONE:
+        raise given.fail(faults.NOT_A_UNIT, "axis", position=position)
+    order = [*x.order]
+    del order[position]
+    return Value(x.node, tuple(order), x.dtype)
+
+
+@builtin("unsqueeze(x, axis)")
+def _unsqueeze(given: Given) -> Meaning:
+    x, position = given.tensor("x"), given.integer("axis")
+    if not -len(x.order) - 1 <= position <= len(x.order):
+        raise given.fail(
+            faults.POSITION_OUT_OF_RANGE, "axis", position=position, rank=len(x.order) + 1
+        )
+    order = [*x.order]
+    order.insert(position if position >= 0 else position + len(order) + 1, ONE)
+    return Value(x.node, tuple(order), x.dtype)
+
+
+@builtin("expand(x, *axes)")
+def _expand(given: Given) -> Meaning:
+    """The value with further axes, along which it does not vary."""
+    frame, x = given.frame, settle(given.frame, given.tensor("x"))
+    exprs = given.rest
+    if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
+        exprs = exprs[0].items
+    order = _shape(frame, exprs)
+    if not set(x.axes) <= set(order):
+        raise given.fail(faults.WRONG_AXES, expected=axis_text(order), found=axis_text(x.order))
+    return Value(x.node, order, x.dtype)
+
+
+def _shape(frame: Frame, exprs: tuple[ast.Expr, ...]) -> tuple[Size, ...]:
+    order: list[Size] = []
+    for expr in exprs:
+        if isinstance(expr, ast.Star) and isinstance(expr.value, ast.Name):
+            order += frame.packs.get(expr.value.id, ())
+        else:
+            order.append(size_of(frame, expr))
+    if exprs:
+        refuse_twice(frame, order, exprs[0].span)
+    return tuple(order)
+
+
+def _last_two(given: Given, x: Value) -> tuple[Size, Size]:
+    if len(x.order) < 2:
+        raise given.fail(faults.NEEDS_MATRIX, "x", name=given.name, axes=axis_text(x.order))
+    return x.order[-2], x.order[-1]
+
+
+@builtin("tril(x, diagonal=)", "triu(x, diagonal=)")
+def _triangle(given: Given) -> Meaning:
+    x = settle(given.frame, given.tensor("x"))
+    rows, columns = _last_two(given, x)
+    offset = constant(value=given.integer("diagonal", 0), dtype=I64)
+    place = tidy(add(arange(axis=rows), offset))
+    compare = greater_equal if given.name == "tril" else less_equal
+    zero = constant(value=_number_of(x.dtype, 0), dtype=compute(x.dtype))
+    node = where(compare(place, arange(axis=columns)), x.node, zero)
+    return Value(node, x.order, x.dtype)
+
+
+def _number_of(dtype: AnyDtype, number: float) -> bool | int | float:
+    if dtype == BOOL:
+        return bool(number)
+    kind = getattr(dtype, "kind", "float")
+    return float(number) if kind == "float" else int(number)
+
+
+@builtin("diagonal(x)")
+def _diagonal(given: Given) -> Meaning:
+    """The diagonal over the last two axes, along the last but one, which must not be the longer."""
+    frame, x = given.frame, settle(given.frame, given.tensor("x"))
+    rows, columns = _last_two(given, x)
+    frame.require(rows, "<=", columns, given.span, f"`diagonal` needs {rows} <= {columns}")
+    node = take(x.node, arange(axis=rows), axis=columns)
+    return Value(node, x.order[:-1], x.dtype)
+
+
+# creation
+
+
+@builtin("zeros(*axes, dtype=)", "ones(*axes, dtype=)")
+def _filled(given: Given) -> Meaning:
+    return _full(given, given.rest, 1.0 if given.name == "ones" else 0.0, F32)
+
+
+@builtin("zeros_like(x, dtype=)", "ones_like(x, dtype=)")
+def _filled_like(given: Given) -> Meaning:
+    x = settle(given.frame, given.tensor("x"))
+    dtype = given.dtype("dtype", x.dtype)
+    number = _number_of(dtype, 1.0 if given.name == "ones_like" else 0.0)
+    return Value(constant(value=number, dtype=compute(dtype)), x.order, dtype)
+
+
+def _full(given: Given, exprs: tuple[ast.Expr, ...], number: float, default: AnyDtype) -> Value:
+    if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
+        exprs = exprs[0].items
+    dtype = given.dtype("dtype", default)
+    node = constant(value=_number_of(dtype, number), dtype=compute(dtype))
+    return Value(node, _shape(given.frame, exprs), dtype)
+
+
+@builtin("full(axes, value, dtype=)")
+def _full_value(given: Given) -> Meaning:
+    frame, expr = given.frame, given.arguments["axes"]
+    order = _shape(frame, expr.items if isinstance(expr, ast.Tuple) else (expr,))
+    value = given.tensor("value")
+    if value.order:
+        raise given.fail(faults.WRONG_AXES, "value", expected="[]", found=axis_text(value.order))
+    if given.has("dtype"):
+        dtype = given.dtype("dtype", F32)
+        return Value(as_dtype(frame, value, dtype, given.span), order, dtype)
+    settled = settle(frame, value)
+    return Value(settled.node, order, settled.dtype)
+
+
+@builtin("arange(start, stop=, step=, dtype=)")
+def _arange(given: Given) -> Meaning:
+    """`arange(N)` runs along the axis N; `arange(a, b, step)` along one of the size that follows."""
+    frame = given.frame
+    dtype = given.dtype("dtype", I64)
+    if not given.has("stop"):
+        axis = given.size("start")
+        return Value(_as(arange(axis=axis), dtype), (axis,), dtype)
+    start, stop, step = given.size("start"), given.size("stop"), 1
+    if given.has("step"):
+        step = given.integer("step")
+        if step == 0:
+            raise given.fail(faults.BAD_STEP, "step")
+    span = stop - start if step > 0 else start - stop
+    axis = frame.size(floordiv(span + (abs(step) - 1), as_size(abs(step))))
+    node = tidy(mul(arange(axis=axis), constant(value=step, dtype=I64)))
+    node = add(node, tidy(size_(value=start)))
+    return Value(_as(node, dtype), (axis,), dtype)
+
+
+def _as(node: Node, dtype: AnyDtype) -> Node:
+    return tidy(cast_to(node, compute(dtype)))
+
+
+@builtin("linspace(a, b, axis, dtype=)", "logspace(a, b, axis, dtype=)")
+def _linspace(given: Given) -> Meaning:
+    """Both ends included: `a + i * (b - a) / (N - 1)`."""
+    frame, span = given.frame, given.span
+    axis, dtype = given.size("axis"), given.dtype("dtype", F32)
+    a, b = given.tensor("a"), given.tensor("b")
+    last = elementwise(frame, maximum, (size_value(axis - 1), weak(1)), span)
+    width = elementwise(frame, sub, (b, a), span)
+    step = elementwise(frame, div, (width, last), span, kind="float")
+    place = Value(_as(arange(axis=axis), dtype), (axis,), dtype)
+    steps = elementwise(frame, mul, (place, step), span)
+    value = elementwise(frame, add, (steps, a), span)
+    if given.name == "logspace":
+        value = elementwise(frame, pow_, (weak(10.0), value), span)
+    return value
+
+
+@builtin("eye(N, M, dtype=)")
+def _eye(given: Given) -> Meaning:
+    rows, columns, dtype = given.size("N"), given.size("M"), given.dtype("dtype", F32)
+    node = cast_to(equal(arange(axis=rows), arange(axis=columns)), compute(dtype))
+    return Value(node, (rows, columns), dtype)

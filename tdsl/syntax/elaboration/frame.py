@@ -1,0 +1,137 @@
+"""Scopes, facts and faults: what every part of elaboration shares.
+
+A `Frame` is one activation of a function: its variables, axis names, packs and dtype variables. All
+frames of one elaboration share a `Session`: facts about sizes, constraints on dtype variables, checks
+left for the call, and the errors found so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from tdsl import faults
+from tdsl.errors import Fault, Span, TdslError
+from tdsl.ir.dtype import AnyDtype, Dtype, variables
+from tdsl.ir.function import Check, DtypeKind, Origin
+from tdsl.ir.node import Node
+from tdsl.ir.size import Atom, Axis, Size, is_nonnegative, rebuild
+from tdsl.syntax.elaboration.values import Meaning, Value
+
+if TYPE_CHECKING:
+    from tdsl.syntax.elaboration.program import Program
+
+MAX_CALLS = 100
+
+
+@dataclass(slots=True)
+class Session:
+    """What one elaboration collects."""
+
+    facts: dict[Atom, Size] = field(default_factory=dict)
+    kinds: dict[str, tuple[DtypeKind, Span | None]] = field(default_factory=dict)
+    checks: dict[Check, None] = field(default_factory=dict)
+    origins: dict[Node, Origin] = field(default_factory=dict)
+    errors: list[TdslError] = field(default_factory=list)
+    fresh: int = 0
+
+    def canonical(self, size: Size) -> Size:
+        """The size under the facts known so far."""
+        return rebuild(size, self.facts.get) if self.facts else size
+
+
+@dataclass(slots=True)
+class Frame:
+    """One activation of a function of `program`."""
+
+    session: Session
+    program: Program
+    function: str
+    variables: dict[str, Meaning] = field(default_factory=dict)
+    axes: dict[str, Size] = field(default_factory=dict)
+    packs: dict[str, tuple[Size, ...]] = field(default_factory=dict)
+    dtypes: dict[str, AnyDtype] = field(default_factory=dict)
+    declared: tuple[Size, ...] = ()
+    callers: tuple[str, ...] = ()
+
+    def fail(
+        self, fault: Fault, span: Span, *, hint: str = "", note: str = "", **particulars: object
+    ) -> TdslError:
+        """The error for a fault of this function, with the source line it stands on."""
+        source = self.program.line(span)
+        return fault.at(span, hint=hint, note=note, source=source, **particulars)
+
+    def size(self, size: Size) -> Size:
+        """The size in canonical form."""
+        return self.session.canonical(size)
+
+    def require(
+        self,
+        left: Size,
+        relation: Literal["==", "<=", "<", "!="],
+        right: Size,
+        span: Span,
+        why: str,
+    ) -> None:
+        """A condition on sizes: proved here, refuted here, or left for the call."""
+        left, right = self.size(left), self.size(right)
+        if relation == "==" and left == right:
+            return
+        if relation == "<=" and is_nonnegative(right - left):
+            return
+        if relation == "<" and is_nonnegative(right - left - 1):
+            return
+        a, b = left.constant, right.constant
+        if a is not None and b is not None:
+            holds = {"==": a == b, "<=": a <= b, "<": a < b, "!=": a != b}[relation]
+            if holds:
+                return
+            raise self.fail(faults.SIZE_CONDITION, span, why=why)
+        self.session.checks[Check(left, relation, right, why, span)] = None
+
+    def note(self, value: Value, name: str, span: Span) -> Value:
+        """Remember what the source calls a value."""
+        self.session.origins.setdefault(value.node, Origin(name, span))
+        return value
+
+    def constrain(self, dtype: AnyDtype, kind: DtypeKind, span: Span, use: str) -> None:
+        """Require a kind of dtype: of a concrete one now, of a variable at the call."""
+        if isinstance(dtype, Dtype):
+            if not allowed(dtype, kind):
+                raise self.fail(
+                    faults.WRONG_DTYPE,
+                    span,
+                    use=use,
+                    dtype=dtype,
+                    kind=KIND_TEXT[kind],
+                    hint=f"write `cast(x, f32)` first" if kind == "float" else "",
+                )
+            return
+        for name in sorted(variables(dtype)):
+            known = self.session.kinds.get(name)
+            if known is None or known[0] in ("any", "number") and kind != "any":
+                self.session.kinds[name] = (kind, span)
+
+
+KIND_TEXT = {
+    "any": "any", "number": "a number", "real": "a real number", "int": "an integer",
+    "float": "floating",
+}  # fmt: skip
+
+
+def allowed(dtype: Dtype, kind: DtypeKind) -> bool:
+    """Whether a concrete dtype is of a kind."""
+    match kind:
+        case "any":
+            return True
+        case "number" | "real":
+            return dtype.kind != "bool"
+        case "int":
+            return dtype.kind in ("int", "uint")
+    return dtype.kind == "float"
+
+
+def axis_text(axes: Iterable[Axis]) -> str:
+    """Axes as a message shows them."""
+    return "[" + ", ".join(map(str, axes)) + "]"

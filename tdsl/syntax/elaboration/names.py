@@ -1,0 +1,94 @@
+"""Names: variables, axes, dtypes, constants, functions and built-ins, in this order."""
+
+from __future__ import annotations
+
+from tdsl import faults
+from tdsl.ir.dtype import DTYPES
+from tdsl.syntax import ast
+from tdsl.syntax.elaboration.builtin import BUILTINS
+from tdsl.syntax.elaboration.expressions import (
+    HANDLERS,
+    NAMED,
+    Poisoned,
+    evaluate,
+    size_value,
+)
+from tdsl.syntax.elaboration.frame import Frame
+from tdsl.syntax.elaboration.program import Program, standard_library
+from tdsl.syntax.elaboration.suggest import foreign_hint, meant
+from tdsl.syntax.elaboration.values import BuiltinValue, FunctionValue, Meaning, Poison, weak
+
+
+def lookup(frame: Frame, expr: ast.Name) -> Meaning:
+    """What a name means. Raises TdslError for an unknown one, Poisoned for a faulty one."""
+    text = expr.id
+    if text in frame.variables:
+        meaning = frame.variables[text]
+        if isinstance(meaning, Poison):
+            raise Poisoned
+        return meaning
+    if text in frame.axes:
+        return size_value(frame.axes[text])
+    if text in frame.dtypes:
+        return frame.dtypes[text]
+    if text in frame.packs:
+        raise frame.fail(faults.PACK_AS_VALUE, expr.span, name=text, hint=f"write `*{text}`")
+    return global_meaning(frame, expr)
+
+
+def global_meaning(frame: Frame, expr: ast.Name) -> Meaning:
+    """What a name means outside every function."""
+    text, program = expr.id, frame.program
+    if text in program.functions:
+        return FunctionValue(program, program.functions[text])
+    if text in program.constants:
+        return constant_meaning(frame, program, program.constants[text])
+    if text in program.imported:
+        found = program.imported[text]
+        if isinstance(found, FunctionValue):
+            return found
+        return constant_meaning(frame, program.owners[text], found)
+    if text in program.externals:
+        return _external(program.externals[text])
+    if text in NAMED:
+        return weak(NAMED[text])
+    if text in BUILTINS:
+        return BuiltinValue(text)
+    if text in DTYPES:
+        return DTYPES[text]
+    if text in standard_library():
+        return standard_library()[text]
+    raise frame.fail(
+        faults.UNKNOWN_NAME,
+        expr.span,
+        name=text,
+        hint=foreign_hint(text) or meant(text, known_names(frame)),
+    )
+
+
+def constant_meaning(frame: Frame, program: Program, assign: ast.Assign) -> Meaning:
+    """The value of a module constant, evaluated where it stands."""
+    if len(frame.callers) > len(program.constants) + 50:
+        raise frame.fail(faults.RECURSION, assign.span, name="the constant")
+    inner = Frame(frame.session, program, "", callers=(*frame.callers, "constant"))
+    return evaluate(inner, assign.value)
+
+
+def known_names(frame: Frame) -> list[str]:
+    """Every name in scope, nearest first."""
+    program = frame.program
+    return [
+        *frame.variables, *frame.axes, *frame.dtypes, *program.functions, *program.constants,
+        *program.imported, *program.externals, *BUILTINS, *standard_library(), *DTYPES, *NAMED,
+    ]  # fmt: skip
+
+
+def _external(value: object) -> Meaning:
+    if isinstance(value, bool | int | float):
+        return weak(value)
+    if isinstance(value, FunctionValue | str):
+        return value
+    return None
+
+
+HANDLERS[ast.Name] = lookup

@@ -1,0 +1,159 @@
+"""Loaded source: a parsed file with what its names mean.
+
+In: text. Out: a `Program`. Between: a name is looked up in the file, its imports, what Python gave it
+(for jitted functions), then the standard library; each file of that is parsed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from tdsl import faults
+from tdsl.data import data_path
+from tdsl.errors import Fault, Span, TdslError, combine
+from tdsl.syntax import ast
+from tdsl.syntax.elaboration.values import FunctionValue
+from tdsl.syntax.parser import parse_module
+
+MAX_IMPORTS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A file: its syntax, and its imports resolved. Programs are compared by identity."""
+
+    module: ast.Module
+    imported: Mapping[str, FunctionValue | ast.Assign] = field(default_factory=dict)
+    externals: Mapping[str, object] = field(default_factory=dict)
+    owners: Mapping[str, Program] = field(default_factory=dict)
+
+    @property
+    def functions(self) -> dict[str, ast.FunctionDef]:
+        """The file's functions by name; the last definition of a name counts."""
+        return {function.name: function for function in self.module.functions}
+
+    @property
+    def constants(self) -> dict[str, ast.Assign]:
+        """The file's constants by name."""
+        return {
+            target.id: assign
+            for assign in self.module.constants
+            for target in (assign.target,)
+            if isinstance(target, ast.Name)
+        }
+
+    def line(self, span: Span) -> str:
+        """The source line of a span of this file; empty for another file's."""
+        if span.file != self.module.file:
+            return ""
+        lines = self.module.text.split("\n")
+        return lines[span.line - 1] if 0 < span.line <= len(lines) else ""
+
+
+def load_program(
+    text: str,
+    file: str,
+    externals: Mapping[str, object] | None = None,
+    loading: tuple[str, ...] = (),
+) -> Program:
+    """Parse a file and resolve its imports.
+
+    Raises TdslError for syntax errors, and for imports that cannot be found or go round in a circle.
+    """
+    module = parse_module(text, file)
+    return link(module, externals or {}, (*loading, file))
+
+
+def link(
+    module: ast.Module, externals: Mapping[str, object], loading: tuple[str, ...] = ()
+) -> Program:
+    """The program of a parsed file."""
+    imported: dict[str, FunctionValue | ast.Assign] = {}
+    owners: dict[str, Program] = {}
+    errors = []
+    for statement in module.imports:
+        try:
+            source = _import(statement, module, loading)
+            for name, alias, span in statement.names:
+                imported[alias] = _member(source, name, span, module)
+                owners[alias] = source
+        except TdslError as error:
+            errors.append(error)
+    if errors:
+        raise combine(errors)
+    return Program(module, imported, externals, owners)
+
+
+def _import(statement: ast.Import, module: ast.Module, loading: tuple[str, ...]) -> Program:
+    folder = Path(module.file).parent
+    for place in (folder, data_path("kernels")):
+        path = place / f"{statement.module}.tdsl"
+        if str(path) in loading or len(loading) > MAX_IMPORTS:
+            raise _fault(faults.CIRCULAR_IMPORT, statement.span, module, name=statement.module)
+        if path.is_file():
+            return load_program(read_source(path), str(path), None, loading)
+    raise _fault(
+        faults.NO_SUCH_MODULE,
+        statement.span,
+        module,
+        name=statement.module,
+        hint=f"there is no {statement.module}.tdsl beside this file nor in the standard library",
+    )
+
+
+def _member(
+    source: Program, name: str, span: Span, module: ast.Module
+) -> FunctionValue | ast.Assign:
+    if name in source.functions:
+        return FunctionValue(source, source.functions[name])
+    if name in source.constants:
+        return source.constants[name]
+    known = ", ".join(f"`{n}`" for n in (*source.functions, *source.constants))
+    raise _fault(
+        faults.NO_SUCH_MEMBER,
+        span,
+        module,
+        name=name,
+        module=source.module.file,
+        hint=f"it has {known}",
+    )
+
+
+def _fault(fault: Fault, span: Span, module: ast.Module, **rest: object) -> TdslError:
+    lines = module.text.split("\n")
+    hint = str(rest.pop("hint", ""))
+    return fault.at(span, hint=hint, source=lines[span.line - 1], **rest)
+
+
+def read_source(path: Path) -> str:
+    """The text of a file. Raises TdslError if it cannot be read or is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise faults.UNREADABLE.at(file=path, reason=reason or "it cannot be opened") from None
+
+
+@cache
+def standard_library() -> Mapping[str, FunctionValue]:
+    """Every function of the standard library by name."""
+    return {
+        name: FunctionValue(program, function)
+        for program in _library_files()
+        for name, function in program.functions.items()
+    }
+
+
+def _library_files() -> Iterator[Program]:
+    for path in sorted(data_path("kernels").glob("*.tdsl")):
+        yield library_program(path.stem)
+
+
+@cache
+def library_program(name: str) -> Program:
+    """A file of the standard library."""
+    path = data_path("kernels") / f"{name}.tdsl"
+    return load_program(read_source(path), str(path))

@@ -1,0 +1,232 @@
+"""Types: from annotations to shapes and dtypes, and binding their names to what meets them.
+
+In: a `TypeExpr` and a value (or nothing, for the parameters of the outermost function). Out: names bound
+in the frame. Between: an axis expression with one unbound name, in which it is linear, is solved for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tdsl import faults
+from tdsl.errors import Span
+from tdsl.ir.dtype import DTYPES, AnyDtype, DtypeVar
+from tdsl.ir.size import ONE, ZERO, Size, floordiv, mod, name, pack
+from tdsl.syntax import ast
+from tdsl.syntax.elaboration.axes import name_size, size_of, try_size
+from tdsl.syntax.elaboration.frame import Frame, axis_text
+from tdsl.syntax.elaboration.suggest import FOREIGN_NAMES
+from tdsl.syntax.elaboration.values import Value
+
+STATIC_TYPES = ("int", "float", "bool", "str", "Axis", "DType")
+
+
+def is_static(param: ast.Param) -> bool:
+    """Whether a parameter is a compile-time value."""
+    return param.type.axes is None and param.type.dtype in STATIC_TYPES
+
+
+def dtype_of(frame: Frame, type_: ast.TypeExpr) -> AnyDtype:
+    """The dtype of an annotation: concrete, or what its variable is bound to."""
+    text = type_.dtype
+    if text in DTYPES:
+        return DTYPES[text]
+    if text in FOREIGN_NAMES or not text[:1].isupper():
+        raise frame.fail(
+            faults.UNKNOWN_DTYPE, type_.span, name=text,
+            hint=FOREIGN_NAMES.get(text, "a dtype variable begins with a capital letter"),
+        )  # fmt: skip
+    if text not in frame.dtypes:
+        raise frame.fail(
+            faults.UNBOUND_DTYPE, type_.span, name=text, hint="no parameter has this dtype"
+        )
+    return frame.dtypes[text]
+
+
+def declare(frame: Frame, params: Sequence[ast.Param], ranks: dict[str, int] | None) -> None:
+    """Bind the names in the outermost function's tensor types to themselves.
+
+    A pack becomes as many axes as `ranks` says, or one opaque axis.
+    """
+    for param in params:
+        if is_static(param):
+            continue
+        _declare_dtype(frame, param.type)
+        for item in param.type.axes or ():
+            for inner in names_in(frame, item):
+                _declare_name(frame, inner, ranks)
+
+
+def _declare_dtype(frame: Frame, type_: ast.TypeExpr) -> None:
+    if type_.dtype not in DTYPES and type_.dtype[:1].isupper():
+        frame.dtypes.setdefault(type_.dtype, DtypeVar(type_.dtype))
+
+
+def _declare_name(frame: Frame, item: ast.Expr, ranks: dict[str, int] | None) -> None:
+    if isinstance(item, ast.Name):
+        if item.id not in frame.variables:
+            frame.axes.setdefault(item.id, name(item.id))
+        return
+    text = pack_name(item)
+    if text not in frame.packs:
+        if ranks is None or text not in ranks:
+            frame.packs[text] = (pack(text),)
+        else:
+            frame.packs[text] = tuple(name(f"{text}.{i}") for i in range(ranks[text]))
+
+
+def pack_name(item: ast.Expr) -> str:
+    """The name of a pack item; `...` for the anonymous one."""
+    return (
+        item.value.id if isinstance(item, ast.Star) and isinstance(item.value, ast.Name) else "..."
+    )
+
+
+def is_pack(item: ast.Expr) -> bool:
+    """Whether an item of a type stands for any number of axes."""
+    return isinstance(item, ast.Star | ast.Ellipsis)
+
+
+def names_in(frame: Frame, item: ast.Expr) -> list[ast.Expr]:
+    """The axis names and packs in an item of a type. Raises TdslError for what is no axis."""
+    match item:
+        case ast.Name() | ast.Ellipsis() | ast.Star(value=ast.Name()):
+            return [item]
+        case ast.Number(value=int()):
+            return []
+        case ast.Binary(op="+" | "-" | "*" | "//" | "%", left=left, right=right):
+            return [*names_in(frame, left), *names_in(frame, right)]
+        case ast.Unary(op="-", value=value):
+            return names_in(frame, value)
+    raise frame.fail(faults.NOT_A_SIZE, item.span)
+
+
+def shape_of(frame: Frame, type_: ast.TypeExpr) -> tuple[Size, ...]:
+    """The shape of a type all of whose names are bound; no axis may stand in it twice."""
+    shape: list[Size] = []
+    for item in type_.axes or ():
+        if is_pack(item):
+            text = pack_name(item)
+            if text not in frame.packs:
+                raise frame.fail(faults.UNKNOWN_PACK, item.span, name=text)
+            shape += frame.packs[text]
+        else:
+            shape.append(size_of(frame, item))
+    refuse_twice(frame, shape, type_.span)
+    return tuple(shape)
+
+
+def refuse_twice(frame: Frame, shape: Sequence[Size], span: Span) -> None:
+    """No value has an axis twice, units excepted."""
+    axes = [axis for axis in shape if axis != ONE]
+    if len(set(axes)) != len(axes):
+        raise frame.fail(
+            faults.AXIS_TWICE, span, axes=axis_text(shape), hint="give the second one another name"
+        )
+
+
+def unify(frame: Frame, param: ast.Param, value: Value, span: Span) -> list[tuple[ast.Expr, Size]]:
+    """Bind a parameter's axes to those of an argument; gives back what could not be decided yet."""
+    items = list(param.type.axes or ())
+    packs = [i for i, item in enumerate(items) if is_pack(item)]
+    if len(packs) > 1:
+        raise frame.fail(faults.TWO_PACKS, param.type.span)
+    extra = len(value.order) - len(items) + len(packs)
+    if extra < 0 or (not packs and extra):
+        raise frame.fail(
+            faults.WRONG_RANK, span, name=param.name, expected=type_text(param.type),
+            found=axis_text(value.order),
+        )  # fmt: skip
+    pairs: list[tuple[ast.Expr, Size]] = []
+    place = 0
+    for item in items:
+        if is_pack(item):
+            _bind_pack(frame, item, value.order[place : place + extra], span)
+            place += extra
+        else:
+            pairs.append((item, value.order[place]))
+            place += 1
+    return [pair for pair in pairs if not bind_item(frame, *pair, span, final=False)]
+
+
+def _bind_pack(frame: Frame, item: ast.Expr, axes: tuple[Size, ...], span: Span) -> None:
+    text = pack_name(item)
+    known = frame.packs.setdefault(text, axes)
+    if known != axes:
+        raise frame.fail(
+            faults.PACK_MISMATCH, span, name=text, a=axis_text(known), b=axis_text(axes)
+        )
+
+
+def bind_item(frame: Frame, item: ast.Expr, axis: Size, span: Span, *, final: bool) -> bool:
+    """Bind one axis of a type; False if it has names that other arguments may bind first."""
+    if isinstance(item, ast.Name) and name_size(frame, item.id) is None:
+        frame.axes[item.id] = axis
+        return True
+    size = try_size(frame, item)
+    if size is not None:
+        if frame.size(size) != frame.size(axis):
+            raise frame.fail(
+                faults.AXIS_MISMATCH, span, expected=frame.size(size), found=axis,
+                hint=f"rename the axis: `rename(x, {{{axis}: ...}})`",
+            )  # fmt: skip
+        return True
+    return _solve(frame, item, axis, span, final=final)
+
+
+def _solve(frame: Frame, item: ast.Expr, axis: Size, span: Span, *, final: bool) -> bool:
+    """Solve an axis expression for its one unbound name."""
+    unbound = {
+        n.id
+        for n in names_in(frame, item)
+        if isinstance(n, ast.Name) and name_size(frame, n.id) is None
+    }
+    if len(unbound) != 1:
+        if final:
+            raise frame.fail(faults.CANNOT_SOLVE, span, item=expr_text(item), axis=axis)
+        return False
+    (text,) = unbound
+    variable = name(f"{text}?")
+    trial = Frame(frame.session, frame.program, frame.function, frame.variables,
+                  {**frame.axes, text: variable}, frame.packs)  # fmt: skip
+    size = try_size(trial, item)
+    if size is None:
+        raise frame.fail(faults.NOT_A_SIZE, item.span)
+    atom = variable.atom
+    rest = Size(tuple((m, c) for m, c in size.terms if atom not in m))
+    linear = size - rest
+    factor = Size(tuple((tuple(a for a in m if a != atom), c) for m, c in linear.terms))
+    if linear != factor * variable or factor == ZERO:
+        raise frame.fail(faults.CANNOT_SOLVE, span, item=expr_text(item), axis=axis)
+    whole = frame.size(axis - rest)
+    solution = frame.size(floordiv(whole, factor))
+    if frame.size(solution * factor) != whole:
+        frame.require(mod(whole, factor), "==", ZERO, span, f"{whole} is not divisible by {factor}")
+        remainder = mod(whole, factor).atom
+        if remainder is not None:
+            frame.session.facts[remainder] = ZERO
+    frame.axes[text] = frame.size(solution)
+    return True
+
+
+def type_text(type_: ast.TypeExpr) -> str:
+    """A type as the source writes it."""
+    if type_.axes is None:
+        return type_.dtype
+    return f"{type_.dtype}[{', '.join(map(expr_text, type_.axes))}]"
+
+
+def expr_text(expr: ast.Expr) -> str:
+    """A size expression as the source writes it."""
+    match expr:
+        case ast.Name(id=text):
+            return text
+        case ast.Number(value=value):
+            return str(value)
+        case ast.Star(value=value):
+            return f"*{expr_text(value)}"
+        case ast.Binary(op=op, left=left, right=right):
+            return f"{expr_text(left)}{op}{expr_text(right)}"
+        case ast.Unary(op=op, value=value):
+            return f"{op}{expr_text(value)}"
+    return "..."
