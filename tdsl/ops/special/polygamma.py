@@ -1,7 +1,7 @@
 """The derivatives of digamma, from the Hurwitz zeta function.
 
 polygamma(n, x) = (-1)**(n + 1) n! zeta(n + 1, x), where zeta(s, x) is the sum over k >= 0 of
-(x + k)**-s. For n = 0 it is digamma.
+(x + k)**-s. For n = 0 it is digamma. In: the order n, a static integer, and an array. Out: an array.
 """
 
 import math
@@ -15,7 +15,7 @@ from tdsl.ops.special.elementwise import FloatArray, apply, piecewise
 from tdsl.ops.special.gamma import digamma
 from tdsl.ops.special.series import BERNOULLI, F64, horner
 
-_DIRECT_TERMS = 10  # with these, the series of the rest converges for every s > 1 and x > 0
+_DIRECT_TERMS = 10  # with these, 12 terms of the rest's series suffice for s >= 2
 _EXPONENT_LIMIT = 5000  # beyond it ldexp gives 0 or infinity, whatever the mantissa
 
 
@@ -96,9 +96,9 @@ def polygamma(n: int, x: ArrayLike) -> FloatArray:
     """Return the n-th derivative of digamma elementwise, for n >= 0.
 
     For n >= 1 it is (-1)**(n + 1) inf at 0, -0 and the negative integers, as in SciPy, and NaN at
-    -inf. The relative error is at most 1e-14 (1 + n/50); but for even n and negative x it is the
-    error divided by |polygamma(n, x)| + n! 2**(n + 1), two terms as large as the latter cancelling
-    near the zeros.
+    -inf. The relative error is at most 1e-14 (1 + n/50), save for even n and negative x: there the
+    error is at most 1e-14 (1 + n/50) (|polygamma(n, x)| + n! 2**(n + 1)), since two terms as large
+    as the latter cancel near the zeros.
 
     Raises InternalError for a negative n.
     """
