@@ -1,7 +1,7 @@
 """The derivatives of digamma, from the Hurwitz zeta function.
 
 polygamma(n, x) = (-1)**(n + 1) n! zeta(n + 1, x), where zeta(s, x) is the sum over k >= 0 of
-(x + k)**-s. For n = 0 it is digamma. In: the order n, a static integer, and an array. Out: an array.
+(x + k)**-s. For n = 0 it is digamma. In: the order n, a static integer, and x. Out: an array.
 """
 
 import math
