@@ -797,6 +797,112 @@ GRAD_NEEDS_SCALAR = Fault(
 )
 
 
+NOT_TENSOR = Fault(
+    "E0302",
+    "type",
+    "`{name}` takes an array, not {found}",
+    "NumPy arrays, torch tensors and anything with `__dlpack__` are arrays; rank-0 parameters also take numbers.",
+    "",
+    "",
+)
+CALL_RANK = Fault(
+    "E0303",
+    "value",
+    "`{name}` is {expected}, and the argument has {found} axes",
+    "Arguments are bound to axes by position.",
+    "",
+    "",
+)
+CALL_DTYPE = Fault(
+    "E0304",
+    "type",
+    "`{name}` is {expected}, and the argument is {found}",
+    "Array dtypes are never converted by a call.",
+    "",
+    "",
+)
+CALL_SIZE = Fault(
+    "E0305",
+    "value",
+    "the axis `{axis}` of `{name}` has {found} elements, and {expected} {where}",
+    "An axis has one size throughout a call.",
+    "",
+    "",
+)
+CALL_UNSOLVED = Fault(
+    "E0306",
+    "value",
+    "the size `{axis}` does not follow from the arguments",
+    "Each axis name is bound by an argument's shape.",
+    "",
+    "",
+)
+CALL_CHECK = Fault(
+    "E0307",
+    "value",
+    "{message}",
+    "A condition on sizes does not hold for these arguments.",
+    "",
+    "",
+)
+CALL_ARGUMENT = Fault(
+    "E0308",
+    "type",
+    "{message}",
+    "Arguments are bound by position, then by keyword, as in Python.",
+    "",
+    "",
+)
+CALL_DEVICE = Fault(
+    "E0309",
+    "value",
+    "`{name}` lies on {device}: only the CPU has a backend",
+    "Move it with `.cpu()`.",
+    "",
+    "",
+)
+NO_BACKEND = Fault(
+    "E0310",
+    "value",
+    "the backend `{backend}` is not available",
+    "A pinned backend never falls back to another; `interpreter` is always there.",
+    "",
+    "",
+)
+BAD_SPEC = Fault(
+    "E0311",
+    "value",
+    "`{text}` is not an argument specification",
+    "A spec is a dtype and sizes: `bf16[8192, 4096]`, `i64[8192]`, `f32`.",
+    "",
+    "",
+)
+CALL_MIXED = Fault(
+    "E0312",
+    "type",
+    "`{name}` is {found}, other arguments are {expected}",
+    "All arrays of a call come from one library.",
+    "",
+    "",
+)
+INDEX_OUT_OF_RANGE = Fault(
+    "E0402",
+    "index",
+    "the index {index} lies outside the axis `{axis}` of {size} elements{name}",
+    "Outside the checked mode it reads 0 and scatters nothing.",
+    "",
+    "",
+)
+NOT_FINITE = Fault(
+    "E0403",
+    "value",
+    "`{op}` makes a NaN or infinity out of finite values{name}",
+    "The checked mode reports the first operation that does.",
+    "",
+    "",
+)
+
+
 def catalogue() -> dict[str, Fault]:
     """Every fault by its code, in order."""
     rows = [value for value in globals().values() if isinstance(value, Fault)]

@@ -47,7 +47,7 @@ from tdsl.transforms.terms import (
     scale,
     times,
 )
-from tdsl.transforms.simplify import simplify, tidy
+from tdsl.transforms.simplify import is_constant, simplify, tidy
 
 MAX_TERMS = 8
 MAX_ROUNDS = 4
@@ -125,6 +125,8 @@ class _Normaliser:
         """A product for a product of the source, else the node as it is; linear nodes stay atoms."""
         if node in self.linear:
             return (atom(node),)
+        if is_constant(node, 0):
+            return ZERO
         static = self.factory.static_term(node)
         if static is not None:
             return (static,)

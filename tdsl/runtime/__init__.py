@@ -1,0 +1,1 @@
+"""Running compiled Functions: binding arguments, specialisation, the interpreter, torch."""
