@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 from tdsl.ir.index_map import Condition, Divides, InRange, Piece
 from tdsl.ir.size import (
@@ -51,7 +52,7 @@ class _Equation:
 
 def invert(piece: Piece, new: Sequence[Axis], operand: Sequence[Axis]) -> Inverse | None:
     """The inverse of a piece whose map has the axes `new`, for an operand with the given axes."""
-    listed = {axis for axis, _ in piece.exprs}
+    listed = [axis for axis, _ in piece.exprs]
     values: Values = {
         _output(axis): _operand(axis) for axis in new if axis in operand and axis not in listed
     }
@@ -62,11 +63,14 @@ def invert(piece: Piece, new: Sequence[Axis], operand: Sequence[Axis]) -> Invers
     domain: list[Condition] = list(piece.domain)
     for equation in sorted(equations, key=lambda e: len(_coefficients(e.left)[0])):
         domain += _solve(equation, new, values)
-    summed = tuple(axis for axis in new if _output(axis) not in values)
+    exprs = tuple((a.args[0], _final(v, values)) for a, v in values.items() if a not in kept)
+    summed = [axis for axis in new if _output(axis) not in values]
     if set(summed) & set(operand):
         return None
-    exprs = tuple((a.args[0], _final(v, values)) for a, v in values.items() if a not in kept)
-    return Inverse(exprs, tuple(_open(domain, values)), summed)
+    lacking = [axis for axis in listed if axis not in operand and axis not in summed]
+    read = {axis for _, expr in exprs for axis in index_axes(expr)}
+    summed += [axis for axis in lacking if axis in read]
+    return Inverse(exprs, tuple(_open(domain, values)), tuple(summed))
 
 
 def _output(axis: Axis) -> Atom:
@@ -102,23 +106,26 @@ def _open(domain: Iterable[Condition], values: Mapping[Atom, Size]) -> Iterable[
 
 
 def _equations(piece: Piece, operand: Sequence[Axis]) -> list[_Equation] | None:
-    """What the piece says, as linear equations; None if it is not linear."""
+    """What the piece says, as linear equations; None if it is not linear.
+
+    An axis that the operand lacks counts as a digit of a number, if others tell of the same number.
+    """
     exact = _exact_remainders(piece.domain)
     groups: dict[frozenset[Axis], list[tuple[Axis, Size]]] = {}
     equations: list[_Equation] = []
     for axis, expr in piece.exprs:
-        if axis not in operand:
-            continue
         simple = rebuild(expr, exact.get)
-        if _is_affine(simple):
-            equations.append(_Equation(simple, _operand(axis)))
-        else:
+        if not _is_affine(simple):
             groups.setdefault(index_axes(simple), []).append((axis, simple))
+        elif axis in operand:
+            equations.append(_Equation(simple, _operand(axis)))
     for group in groups.values():
-        found = _digit_equation(group) or _quotient_equation(group, exact)
-        if found is None:
-            return None
-        equations.append(found)
+        if any(axis in operand for axis, _ in group):
+            orders = (_digit_equation(order, exact) for order in permutations(group))
+            found = next((equation for equation in orders if equation), None)
+            if found is None:
+                return None
+            equations.append(found)
     points = (c for c in piece.domain if isinstance(c, InRange) and c.size == ONE)
     return equations + [_Equation(c.expr, ZERO) for c in points if _is_affine(c.expr)]
 
@@ -134,25 +141,33 @@ def _exact_remainders(domain: Iterable[Condition]) -> Values:
     return found
 
 
-def _digit_equation(group: Sequence[tuple[Axis, Size]]) -> _Equation | None:
-    """The number whose digits the expressions are: it determines them."""
+def _digit_equation(group: Sequence[tuple[Axis, Size]], exact: Values) -> _Equation | None:
+    """The number whose digits the expressions are, the first the highest: it determines them."""
     left, right = ZERO, ZERO
     for axis, expr in group:
-        left, right = left * axis + expr, right * axis + _operand(axis)
-    return _Equation(left, right) if _is_affine(left) else None
-
-
-def _quotient_equation(group: Sequence[tuple[Axis, Size]], exact: Values) -> _Equation | None:
-    """`t // s == a` as `t == s * a`, where the domain holds that s divides t."""
-    if len(group) != 1:
-        return None
-    ((axis, expr),) = group
-    for atom in expr.atoms():
+        left = left * axis + rebuild(expr, _remainder)
+        right = right * axis + _operand(axis)
+    if _is_affine(left):
+        return _Equation(left, right)
+    for atom in left.atoms():
         if atom.kind == "floordiv":
-            left = rebuild(expr * atom.args[1], exact.get)
-            if _is_affine(left):
-                return _Equation(left, _operand(axis) * atom.args[1])
+            multiple = rebuild(left * atom.args[1], exact.get)
+            if _is_affine(multiple):
+                return _Equation(multiple, right * atom.args[1])
     return None
+
+
+def _remainder(atom: Atom) -> Size | None:
+    """`a % b` as `a - b * (a // b)`, so that digits add up to their number."""
+    if atom.kind != "mod":
+        return None
+    a, b = atom.args
+    for inner in a.atoms():
+        rest = a - Size((((inner,), 1),))
+        if inner.kind == "floordiv" and not index_axes(rest):
+            dividend, divisor = inner.args
+            return a - b * floordiv(dividend + rest * divisor, divisor * b)
+    return a - b * floordiv(a, b)
 
 
 def _is_affine(size: Size) -> bool:

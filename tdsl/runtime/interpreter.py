@@ -122,7 +122,7 @@ def _finisher(
     node = result.node
     dtype, shape = numpy_dtype(node.dtype), tuple(map(size, result.shape))
     axes = tuple(s for s in result.shape if s != ONE)
-    view = aligner(node, axes)
+    view = aligner(node.axes, axes)
     plain = axes == result.shape and set(axes) == set(node.axes)
     is_input = node.op is input_ or is_known or node.op.name in _PASSING
 
@@ -132,7 +132,7 @@ def _finisher(
             array = view(array)
         if not plain:
             array = np.broadcast_to(array.reshape(_unit_shape(array, axes, result.shape)), shape)
-        if is_input or not array.flags.c_contiguous or array.base is not None:
+        if is_input or not array.flags.c_contiguous:
             return array.copy(order="C")
         return array
 

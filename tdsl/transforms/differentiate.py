@@ -30,6 +30,13 @@ def vjp(function: Function, wrt: Sequence[str] | None = None) -> Function:
     each with its parameter's dtype and shape. Raises TdslError if a parameter named in `wrt` is not
     floating or has no differentiable path to a result.
     """
+    if wrt is not None:
+        _require_paths(simplify(function), differentiable_params(function, wrt))
+    return pullback(function, wrt)
+
+
+def pullback(function: Function, wrt: Sequence[str] | None = None) -> Function:
+    """`vjp`, where a parameter without a differentiable path gets zeros, as torch's autograd needs."""
     function = simplify(function)
     targets = differentiable_params(function, wrt)
     incoming = _cotangent_params(function)
@@ -38,14 +45,11 @@ def vjp(function: Function, wrt: Sequence[str] | None = None) -> Function:
         for result, param in zip(_floating(function.results), incoming, strict=True)
     ]
     cotangents = backpropagate(seeds, [param.node for param in targets])
-    if wrt is not None:
-        _require_paths(function, targets, cotangents)
-    gradients = tuple(_gradient(param, cotangents.get(param.node)) for param in targets)
     derived = replace(
         function,
         name=f"{function.name}_vjp",
         params=(*function.params, *incoming),
-        results=gradients,
+        results=tuple(_gradient(param, cotangents.get(param.node)) for param in targets),
     )
     return simplify_linear(
         inline_calls(derived),
@@ -187,9 +191,12 @@ def _at_one(function: Function, pullback: Function) -> Function:
     return simplify(replace(pullback, params=tuple(params), results=results))
 
 
-def _require_paths(function: Function, targets: Sequence[Param], found: Cotangents) -> None:
+def _require_paths(function: Function, targets: Sequence[Param]) -> None:
+    """Raise the language's error for a target that no floating result depends on differentiably."""
+    roots = [result.node for result in _floating(function.results)]
     for param in targets:
-        if param.node not in found:
+        active = _active(topological(roots), [param.node])
+        if not any(root in active for root in roots):
             cut = _cutting_node(function, param.node)
             origin = function.origins.get(cut) if cut is not None else None
             raise faults.NO_GRADIENT_PATH.at(

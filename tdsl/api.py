@@ -1,0 +1,133 @@
+"""What people call: load, compile, jit, and derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from tdsl.runtime.function import Function
+from tdsl.syntax.elaboration.entry import (
+    check_program,
+    constants,
+    function_names,
+    function_value,
+)
+from tdsl.syntax.elaboration.program import Program, link, load_program, read_source
+from tdsl.syntax.pysource import read_function
+
+
+class Module:
+    """A compiled file: its functions and constants are attributes."""
+
+    def __init__(self, name: str, program: Program) -> None:
+        self.__name__ = name
+        self.__doc__ = program.module.docstring
+        self.__file__ = program.module.file
+        self._program = program
+        functions = {n: Function(program, n) for n in function_names(program)}
+        self._members: dict[str, Any] = {**constants(program), **functions}
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        members: dict[str, Any] = self.__dict__.get("_members", {})
+        if name in members:
+            return members[name]
+        raise AttributeError(f"{self.__name__} has no function or constant {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return [*self._members]
+
+    def __iter__(self) -> Iterator[Function]:
+        """The functions, in the order of the file."""
+        return (member for member in self._members.values() if isinstance(member, Function))
+
+    def __repr__(self) -> str:
+        return f"<tdsl module {self.__name__}: {', '.join(f.__name__ for f in self)}>"
+
+
+def load(path: str | PathLike[str]) -> Module:
+    """The module of a `.tdsl` file.
+
+    Raises TdslError with every fault that does not depend on static values.
+    """
+    place = Path(fspath(path))
+    program = load_program(read_source(place), str(place))
+    check_program(program)
+    return Module(place.stem, program)
+
+
+def compile(text: str, name: str = "<text>") -> Function | Module:  # noqa: A001  (the contract's name)
+    """The function that the text defines; a Module, if it defines several.
+
+    Raises TdslError with every fault that does not depend on static values.
+    """
+    program = load_program(text, name)
+    check_program(program)
+    module = Module(name, program)
+    functions = list(module)
+    return functions[0] if len(functions) == 1 else module
+
+
+def jit(function: Callable[..., Any]) -> Function:
+    """A Function from a Python function's source, which is read and never executed.
+
+    Numbers and other tdsl functions that it names are taken from the Python file. Raises TdslError on
+    first use for what is not in the language.
+    """
+    return LazyFunction(function)
+
+
+class LazyFunction(Function):
+    """A Function whose program is read from Python source when it is first needed."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        object.__setattr__(self, "__wrapped__", function)
+        object.__setattr__(self, "__module__", function.__module__)
+        object.__setattr__(self, "name", function.__name__)
+        object.__setattr__(self, "derivations", ())
+        object.__setattr__(self, "backend", None)
+        object.__setattr__(self, "checked", False)
+        for cache in ("_specialisations", "_fast"):
+            object.__setattr__(self, cache, {})
+        object.__setattr__(self, "_signatures", [])
+
+    def __getattr__(self, attribute: str) -> Any:  # noqa: ANN401
+        if attribute != "source":
+            raise AttributeError(attribute)
+        module, free = read_function(self.__wrapped__)
+        program = link(module, {name: _external(value) for name, value in free.items()})
+        check_program(program)
+        object.__setattr__(self, "source", program)
+        return program
+
+
+def _external(value: object) -> object:
+    """What a Python value means in the language: a number, a string, or another function."""
+    if isinstance(value, Function):
+        return function_value(value.source, value.name)
+    return value if isinstance(value, bool | int | float | str) else None
+
+
+def grad(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
+    """The gradients of a function with one floating rank-0 result.
+
+    `wrt="x"` gives one array, a tuple of names a tuple; by default a tuple for all floating arguments.
+    """
+    return f.derive("grad", wrt)
+
+
+def value_and_grad(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
+    """Like `grad`, giving the value and the gradients."""
+    return f.derive("value_and_grad", wrt)
+
+
+def vjp(f: Function) -> Function:
+    """The vector-Jacobian product: of the tensor arguments by position, then a cotangent for each result.
+
+    Gives the gradient of every floating argument, always as a tuple. Static parameters go by keyword.
+    """
+    return f.derive("vjp", None)
+
+
+__all__ = ["Module", "compile", "grad", "jit", "load", "value_and_grad", "vjp"]
