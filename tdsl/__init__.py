@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tdsl.api import Module, compile, grad, jit, load, value_and_grad, vjp  # noqa: A004
+    from tdsl.api import Module, compile, grad, jit, load, value_and_grad, vjp
     from tdsl.errors import TdslError
     from tdsl.runtime.function import Function
 
@@ -32,7 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     if name in _PLACES:
         value = getattr(import_module(_PLACES[name]), name)
         globals()[name] = value

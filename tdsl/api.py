@@ -29,7 +29,7 @@ class Module:
         functions = {n: Function(program, n) for n in function_names(program)}
         self._members: dict[str, Any] = {**constants(program), **functions}
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         members: dict[str, Any] = self.__dict__.get("_members", {})
         if name in members:
             return members[name]
@@ -57,7 +57,7 @@ def load(path: str | PathLike[str]) -> Module:
     return Module(place.stem, program)
 
 
-def compile(text: str, name: str = "<text>") -> Function | Module:  # noqa: A001  (the contract's name)
+def compile(text: str, name: str = "<text>") -> Function | Module:
     """The function that the text defines; a Module, if it defines several.
 
     Raises TdslError with every fault that does not depend on static values.
@@ -92,7 +92,7 @@ class LazyFunction(Function):
             object.__setattr__(self, cache, {})
         object.__setattr__(self, "_signatures", [])
 
-    def __getattr__(self, attribute: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, attribute: str) -> Any:
         if attribute != "source":
             raise AttributeError(attribute)
         module, free = read_function(self.__wrapped__)

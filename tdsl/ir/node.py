@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
 
-from tdsl.ir.dtype import AnyDtype, Dtype, DtypeTerm, DtypeVar
+from tdsl.ir.dtype import AnyDtype
 from tdsl.ir.size import Axis, Size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tdsl.ir.function import Function
-    from tdsl.ir.index_map import IndexMap
 
 Family = Literal[
     "input", "constant", "pointwise", "reduction", "scan", "contraction", "gather", "index", "call"
@@ -52,7 +50,7 @@ class Attrs:
         self.items = tuple(items)
         self._key = tuple((k, _exact(v)) for k, v in self.items)
 
-    def __getitem__(self, key: str) -> Any:  # noqa: ANN401  (attributes are plain data of any kind)
+    def __getitem__(self, key: str) -> Any:
         for name, value in self.items:
             if name == key:
                 return value
@@ -110,7 +108,7 @@ class Node:
     dtype: AnyDtype
     axes: tuple[Axis, ...]
 
-    def __getitem__(self, key: str) -> Any:  # noqa: ANN401  (see Attrs)
+    def __getitem__(self, key: str) -> Any:
         return self.attrs[key]
 
     def __repr__(self) -> str:

@@ -40,7 +40,7 @@ def select_axis(x: Node, axis: Axis, position: Size | int) -> Node:
     return read(x, IndexMap((), (Piece(((axis, as_size(position)),)),)))
 
 
-def pad_axis(  # noqa: PLR0913
+def pad_axis(
     x: Node,
     axis: Axis,
     low: Size | int,
@@ -105,7 +105,7 @@ def flatten_axes(x: Node, axes: Sequence[Axis], new_axis: Axis) -> Node:
     return read(x, IndexMap((new_axis,), (Piece(exprs),)))
 
 
-def window_axis(  # noqa: PLR0913
+def window_axis(
     x: Node,
     axis: Axis,
     positions: Axis,

@@ -98,7 +98,7 @@ def compose(outer: Node, inner: Node) -> Node | None:
 
 
 def _differ(a: float, b: float) -> bool:
-    return a != b and not (a != a and b != b)  # noqa: PLR0124  (nan fills are equal)
+    return a != b and not (a != a and b != b)
 
 
 def _composed(outer: Piece, inner: Piece, node: Node, x: Node) -> Piece:

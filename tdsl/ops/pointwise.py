@@ -72,7 +72,7 @@ class Pointwise(Operation):
         return make(self, operands, **attrs)
 
 
-def pointwise(  # noqa: PLR0913  (the columns of the tables below the rules)
+def pointwise(
     name: str,
     doc: str,
     function: Callable[..., Any],
@@ -100,7 +100,7 @@ def pointwise(  # noqa: PLR0913  (the columns of the tables below the rules)
     return elementwise(name, doc, types, lambda node: function, adjoint, kinds=kinds, domain=domain)
 
 
-def elementwise(  # noqa: PLR0913  (as above)
+def elementwise(
     name: str,
     doc: str,
     types: Types,

@@ -50,7 +50,7 @@ def _infer(op: str, dtype: Types, kinds: Sequence[str]) -> TypeRule:
     return infer
 
 
-def _reduction(  # noqa: PLR0913  (the columns of the table below)
+def _reduction(
     op: str,
     doc: str,
     ufunc: np.ufunc,
@@ -121,11 +121,11 @@ def _extremum_adjoint(node: Node, g: Node) -> Sequence[Node]:
     return [where(attained, div(share, ties), constant(value=0.0, dtype=share.dtype))]
 
 
-def _lowest(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401
+def _lowest(dtype: np.dtype[Any]) -> Any:
     return False if dtype.kind == "b" else -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
 
 
-def _highest(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401
+def _highest(dtype: np.dtype[Any]) -> Any:
     return True if dtype.kind == "b" else np.inf if dtype.kind == "f" else np.iinfo(dtype).max
 
 

@@ -56,7 +56,7 @@ def _along_first(steps: Callable[..., Array]) -> Callable[[Node, Sizes], Kernel]
     return evaluate
 
 
-def _scan(  # noqa: PLR0913  (the columns of the table below)
+def _scan(
     op: str,
     doc: str,
     steps: Callable[..., Array],

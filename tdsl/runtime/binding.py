@@ -86,7 +86,7 @@ def _default(parameter: Parameter) -> bool | int | float:
     raise faults.CALL_ARGUMENT.at(message=f"`{parameter.name}` needs a value")
 
 
-def _static(value: Any) -> Static:  # noqa: ANN401
+def _static(value: Any) -> Static:
     if isinstance(value, list | tuple):
         return tuple(value)
     if isinstance(value, np.generic):
@@ -95,7 +95,7 @@ def _static(value: Any) -> Static:  # noqa: ANN401
     return value  # type: ignore[no-any-return]
 
 
-def as_array(name: str, value: Any) -> Array | bool | int | float:  # noqa: ANN401
+def as_array(name: str, value: Any) -> Array | bool | int | float:
     """A NumPy array of an argument, without a copy; numbers stay as they are."""
     if type(value) is np.ndarray:
         return value

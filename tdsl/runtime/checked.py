@@ -25,7 +25,7 @@ def run_checked(
     """The results. Raises TdslIndexError or TdslValueError naming the source's value and line."""
     places = _nearest_origins(function)
 
-    def observe(node: Node, operands: list[Any], value: Any) -> None:  # noqa: ANN401
+    def observe(node: Node, operands: list[Any], value: Any) -> None:
         if node.op in (take, scatter):
             _check_index(node, operands[1], sizes, places.get(node))
         if _is_finite(operands) and not _is_finite([value]):
@@ -40,7 +40,7 @@ def _check_index(
     node: Node,
     index: Any,
     sizes: Mapping[str, int],
-    origin: Origin | None,  # noqa: ANN401
+    origin: Origin | None,
 ) -> None:
     axis: Size = node["axis"]
     size = axis.evaluate(sizes)

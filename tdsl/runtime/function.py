@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from tdsl import faults
-from tdsl.errors import TdslError
 from tdsl.ir.dtype import DTYPES, may_be_float
 from tdsl.ir.function import Function as Graph
+from tdsl.ops import numpy_dtype
 from tdsl.runtime.binding import Arguments, as_array, bind, dtypes, ranks, solve
 from tdsl.runtime.checked import run_checked
-from tdsl.runtime.interpreter import Program, numpy_dtype
+from tdsl.runtime.interpreter import Program
 from tdsl.runtime.lowered import Lowered, spec_of
 from tdsl.runtime.pipeline import Derivation, compile_function, executable
 from tdsl.syntax.elaboration.entry import Signature, Static, signature
@@ -63,7 +63,7 @@ class Function:
     _signatures: list[Signature] = field(default_factory=list, repr=False)
 
     @property
-    def __name__(self) -> str:  # type: ignore[override]
+    def __name__(self) -> str:
         """The function's name; of a derivative, with what was taken."""
         for derivation in self.derivations:
             return f"{derivation.kind}({self.name})"
@@ -88,7 +88,7 @@ class Function:
     def __repr__(self) -> str:
         return f"<tdsl function {self.__name__}: {self.signature}>"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The results on these arguments.
 
         Raises TdslTypeError for wrong dtypes, TdslValueError for wrong ranks and sizes.
@@ -100,7 +100,7 @@ class Function:
                 pass
         return self._call(args, kwargs)
 
-    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         bound, cotangents = self._bound(args, kwargs)
         torch = sys.modules.get("torch")
         values = (*bound.tensors.values(), *cotangents)
@@ -158,7 +158,7 @@ class Function:
             return not (self.derivations[-1].single and self.derivations[-1].kind == "grad")
         return len(found.graph.results) > 1
 
-    def _shaped(self, results: list[Any], found: Specialisation) -> Any:  # noqa: ANN401
+    def _shaped(self, results: list[Any], found: Specialisation) -> Any:
         """Results as the language gives them: `value_and_grad` pairs values and gradients."""
         if self.derivations and self.derivations[-1].kind == "value_and_grad":
             last = self.derivations[-1]
@@ -237,11 +237,11 @@ class Function:
 
     def lower(
         self,
-        *specs: Any,  # noqa: ANN401
+        *specs: Any,
         backend: str | None = None,
         target: str | None = None,
         grad: bool | Sequence[str] | None = None,
-        **static: Any,  # noqa: ANN401
+        **static: Any,
     ) -> Lowered:
         """Compile without running.
 
@@ -252,7 +252,7 @@ class Function:
             raise faults.NO_BACKEND.at(backend=target, note="it comes with a later version")
         args = [spec_of(s) if isinstance(s, str) else s for s in specs]
         keywords = {k: _keyword(pinned, k, v) for k, v in static.items()}
-        bound, cotangents = pinned._bound(args, keywords)
+        bound, _ = pinned._bound(args, keywords)
         arrays = {k: as_array(k, v) for k, v in bound.tensors.items()}
         found = pinned.specialise(arrays, bound.statics)
         backward = None
@@ -264,14 +264,14 @@ class Function:
         return Lowered(found.graph, backward)
 
 
-def _keyword(function: Function, name: str, value: Any) -> Any:  # noqa: ANN401
+def _keyword(function: Function, name: str, value: Any) -> Any:
     """A keyword argument of `lower`: a spec, if it is text for a tensor parameter."""
     parameters = {p.name: p for p in function._signature.parameters}
     is_spec = isinstance(value, str) and name in parameters and parameters[name].is_tensor
     return spec_of(value) if is_spec else value
 
 
-def _typed(value: Any, param: Any) -> Any:  # noqa: ANN401
+def _typed(value: Any, param: Any) -> Any:
     """An array for a parameter; a Python number takes its dtype."""
     if isinstance(value, bool | int | float):
         dtype = param.dtype
@@ -292,6 +292,3 @@ def _typed(value: Any, param: Any) -> Any:  # noqa: ANN401
             found=value.ndim,
         )  # fmt: skip
     return value
-
-
-__all__ = ["Function", "TdslError"]

@@ -126,7 +126,7 @@ def _finisher(
     plain = axes == result.shape and set(axes) == set(node.axes)
     is_input = node.op is input_ or is_known or node.op.name in _PASSING
 
-    def finish(value: Any) -> Array:  # noqa: ANN401  (an array or a NumPy scalar)
+    def finish(value: Any) -> Array:
         array = np.asarray(value, dtype)
         if view is not None:
             array = view(array)

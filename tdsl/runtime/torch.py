@@ -17,7 +17,7 @@ import torch
 from tdsl import faults
 from tdsl.ir.dtype import BF16
 from tdsl.ops import numpy_dtype
-from tdsl.runtime.binding import Array, Arguments, as_array
+from tdsl.runtime.binding import Arguments, Array, as_array
 from tdsl.runtime.pipeline import Derivation
 from tdsl.syntax.elaboration.entry import Static
 
@@ -55,7 +55,7 @@ class _Differentiable(torch.autograd.Function):
     """A node of torch's graph that stands for a call."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, *values: Any) -> Any:  # noqa: ANN401
+    def forward(ctx: Any, call: Call, *values: Any) -> Any:
         ctx.call = call
         ctx.tensors = [isinstance(value, Tensor) for value in values]
         ctx.others = [None if isinstance(value, Tensor) else value for value in values]
@@ -66,7 +66,7 @@ class _Differentiable(torch.autograd.Function):
         return tuple(results)
 
     @staticmethod
-    def backward(ctx: Any, *cotangents: Any) -> Any:  # noqa: ANN401
+    def backward(ctx: Any, *cotangents: Any) -> Any:
         saved = iter(ctx.saved_tensors)
         values = [
             next(saved) if is_tensor else other
@@ -102,7 +102,7 @@ def _cache(function: Function, step: Derivation) -> dict[Any, Any]:
     return _caches.setdefault(key, (function, {}))[1]
 
 
-def call_torch(function: Function, bound: Arguments, cotangents: Sequence[Any]) -> Any:  # noqa: ANN401
+def call_torch(function: Function, bound: Arguments, cotangents: Sequence[Any]) -> Any:
     """The results of a call in which tensors take part."""
     for name, value in bound.tensors.items():
         if isinstance(value, np.ndarray):
@@ -122,7 +122,7 @@ def _apply(call: Call, values: Sequence[Any]) -> list[Tensor]:
     return call.run(values)
 
 
-def _array(name: str, value: Any) -> Any:  # noqa: ANN401
+def _array(name: str, value: Any) -> Any:
     """A NumPy view of a tensor; numbers stay as they are."""
     if not isinstance(value, Tensor):
         return as_array(name, value)

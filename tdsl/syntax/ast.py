@@ -57,7 +57,7 @@ class NoneValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Ellipsis:  # noqa: A001  (the language's own word; only ever used as `ast.Ellipsis`)
+class Ellipsis:
     span: Span
 
 

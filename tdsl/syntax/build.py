@@ -6,6 +6,7 @@ types and targets; `Problem` carries a fault to the parser, since Lark would wra
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tdsl.syntax import ast
 from tdsl.syntax.lexer import Source
 
 Children = list[Any]
+Results = ast.TypeExpr | tuple[ast.TypeExpr, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Typed:
     span: Span
 
 
-class Problem(Exception):  # noqa: N818  (a message to the parser, never shown)
+class Problem(Exception):
     """A fault found while building."""
 
     def __init__(self, error: Exception) -> None:
@@ -46,7 +48,7 @@ class Builder(Transformer[LarkToken, Any]):
         self.source = source
         self.lines = source.lines()
 
-    def place(self, child: Any) -> Span:  # noqa: ANN401
+    def place(self, child: Any) -> Span:
         """Where a child stands."""
         if isinstance(child, LarkToken):
             line, column, end = child.line or 1, child.column or 1, child.end_column or 1
@@ -100,10 +102,10 @@ class Builder(Transformer[LarkToken, Any]):
         expr: ast.Expr = c[1]
         return expr
 
-    def tuple(self, c: Children) -> ast.Expr:
+    def tuple_(self, c: Children) -> ast.Expr:
         return ast.Tuple(tuple(_nodes(c)), self.span(c))
 
-    open_tuple = tuple
+    tuple = open_tuple = tuple_
 
     def entry(self, c: Children) -> Typed:
         return Typed((c[0], c[2]), self.span(c))
@@ -152,7 +154,7 @@ class Builder(Transformer[LarkToken, Any]):
         given = c[2].parts if isinstance(c[2], Typed) else ()
         positional = tuple(x for x in given if not isinstance(x, ast.Keyword))
         keywords = tuple(x for x in given if isinstance(x, ast.Keyword))
-        for before, after in zip(given, given[1:], strict=False):
+        for before, after in itertools.pairwise(given):
             if isinstance(before, ast.Keyword) and not isinstance(after, ast.Keyword):
                 raise self._problem(faults.POSITIONAL_AFTER_KEYWORD, after.span)
         return ast.Call(c[0], positional, keywords, self.span(c))
@@ -197,7 +199,7 @@ class Builder(Transformer[LarkToken, Any]):
         names = tuple(x.parts for x in c if isinstance(x, Typed))
         return ast.Import(str(c[1]), names, self.span(c))
 
-    def statement(self, c: Children) -> Any:  # noqa: ANN401
+    def statement(self, c: Children) -> Any:
         return c[0]
 
     def block(self, c: Children) -> Typed:
@@ -266,7 +268,7 @@ class Builder(Transformer[LarkToken, Any]):
 
     # types
 
-    def _result_type(self, expr: ast.Expr) -> ast.TypeExpr | tuple[ast.TypeExpr, ...]:
+    def _result_type(self, expr: ast.Expr) -> Results:
         if isinstance(expr, ast.Tuple):
             return tuple(self.type_of(item) for item in expr.items)
         return self.type_of(expr)
@@ -284,7 +286,7 @@ class Builder(Transformer[LarkToken, Any]):
                 return parse_annotation(text, expr.span, self.source)
         raise self._problem(faults.NOT_A_TYPE, expr.span)
 
-    def _problem(self, fault: Any, span: Span, **particulars: object) -> Problem:  # noqa: ANN401
+    def _problem(self, fault: Any, span: Span, **particulars: object) -> Problem:
         return Problem(self.source.fail(fault, span, **particulars))
 
 

@@ -39,7 +39,26 @@ _TOKEN = re.compile(
 )
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 KEYWORDS = frozenset(
-    "False None True and as assert def elif else for from if import in is not or return".split()  # noqa: SIM905
+    [
+        "False",
+        "None",
+        "True",
+        "and",
+        "as",
+        "assert",
+        "def",
+        "elif",
+        "else",
+        "for",
+        "from",
+        "if",
+        "import",
+        "in",
+        "is",
+        "not",
+        "or",
+        "return",
+    ]
 )
 
 
@@ -126,7 +145,8 @@ def _unreadable(source: Source, line: int, column: int, rest: str) -> TdslError:
 
 def _layout(source: Source, raw: Iterator[Token]) -> Iterator[Token]:
     """NEWLINE only after lines that hold something, INDENT and DEDENT around blocks."""
-    indents, brackets, fresh = [0], [], True
+    indents, fresh = [0], True
+    brackets: list[Token] = []
     lines = source.lines()
     last: Token | None = None
     for token in raw:

@@ -156,12 +156,12 @@ def _without_line(chunk: list[Token], line: int) -> list[Token] | None:
     while start > 0 and chunk[start - 1].kind not in ("NEWLINE", "INDENT", "DEDENT"):
         start -= 1
     end = next((i for i in range(start, len(chunk)) if chunk[i].kind == "NEWLINE"), None)
-    if end is None or end + 1 < len(chunk) and chunk[end + 1].kind == "INDENT" or start == 0:
+    if end is None or (end + 1 < len(chunk) and chunk[end + 1].kind == "INDENT") or start == 0:
         return None
     return [*chunk[:start], Token("INT", "0", chunk[start].span), *chunk[end:]]
 
 
-def _parse(tokens: Sequence[Token], start: str, source: Source) -> Any:  # noqa: ANN401
+def _parse(tokens: Sequence[Token], start: str, source: Source) -> Any:
     """What the tokens are as a `start` of the grammar; one error at most."""
     names = _terminals()
     parser = _grammar().parse_interactive("", start=start)
@@ -178,17 +178,22 @@ def _parse(tokens: Sequence[Token], start: str, source: Source) -> Any:  # noqa:
         try:
             parser.feed_token(lark_token)
         except UnexpectedInput:
-            raise _unexpected(token, previous, parser.accepts(), source) from None
+            raise _unexpected(token, previous, _accepted(parser), source) from None
         except Problem as problem:
             raise problem.error from None
         previous = token
     try:
-        return parser.feed_eof()
+        return parser.feed_eof()  # type: ignore[no-untyped-call]
     except UnexpectedInput:
         last = tokens[-1] if tokens else Token("NEWLINE", "", source.span(1, 1, 1))
-        raise _unexpected(last, previous, parser.accepts(), source) from None
+        raise _unexpected(last, previous, _accepted(parser), source) from None
     except Problem as problem:
         raise problem.error from None
+
+
+def _accepted(parser: Any) -> set[str]:
+    accepted: set[str] = parser.accepts()
+    return accepted
 
 
 def _foreign(token: Token, source: Source) -> TdslError:
@@ -262,7 +267,7 @@ def _terminals() -> dict[str, str]:
     return {
         t.pattern.value: t.name
         for t in _grammar().terminals
-        if t.pattern is not None and t.pattern.type == "str"
+        if getattr(t.pattern, "type", "") == "str"
     }
 
 
@@ -274,8 +279,10 @@ def _known_terminals() -> frozenset[str]:
 
 
 @lru_cache(maxsize=8)
-def _callbacks(source: Source) -> Any:  # noqa: ANN401
+def _callbacks(source: Source) -> Any:
     """The actions of the parser for one text: the builder's methods, applied as rules reduce."""
     lark, builder = _grammar(), Builder(source)
-    tree_builder = ParseTreeBuilder(lark.rules, object, maybe_placeholders=True)
-    return tree_builder.create_callback(builder)
+    tree_builder = ParseTreeBuilder(  # type: ignore[no-untyped-call]
+        lark.rules, object, maybe_placeholders=True
+    )
+    return tree_builder.create_callback(builder)  # type: ignore[no-untyped-call]

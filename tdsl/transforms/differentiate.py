@@ -162,11 +162,12 @@ def _cotangent_params(function: Function) -> tuple[Param, ...]:
     names = ["ct"] if len(floating) == 1 else [f"ct{i}" for i in range(len(floating))]
     params = []
     for name, result in zip(names, floating, strict=True):
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        node = input_(name=name, dtype=result.node.dtype, axes=unit_free(result.shape))
-        params.append(Param(name, result.shape, node))
+        free = name
+        while free in taken:
+            free += "_"
+        taken.add(free)
+        node = input_(name=free, dtype=result.node.dtype, axes=unit_free(result.shape))
+        params.append(Param(free, result.shape, node))
     return tuple(params)
 
 

@@ -9,7 +9,7 @@ factors meet before large ones; scalars known from sizes alone are one scalar.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import combinations
 
 from tdsl.ir.dtype import F64, AnyDtype
@@ -43,6 +43,7 @@ from tdsl.transforms.terms import (
 )
 
 Signed = tuple[float, Node]
+Wrap = Callable[[Signed], Signed]
 
 
 class Factory:
@@ -183,14 +184,16 @@ class Factory:
             best = max(counts, key=lambda k: (counts[k], len(k[0][0].axes), -self.rank[k[0][0]]))
             if counts[best] > 1:
                 return Term(1.0, best)
-        scalars = [self._scalar_part(term) for term in terms if not term.guards]
+        scalars = [self.scalar_part(term) for term in terms if not term.guards]
         keys = [(scalar.coefficient, frozenset(scalar.powers)) for scalar in scalars]
-        for scalar, key in zip(scalars, keys, strict=True):
-            if key != (1.0, frozenset()) and keys.count(key) > 1:
+        for scalar, same in zip(scalars, keys, strict=True):
+            is_one = scalar.coefficient == 1.0 and not scalar.powers
+            if not is_one and keys.count(same) > 1:
                 return scalar
         return None
 
-    def _scalar_part(self, term: Term) -> Term:
+    def scalar_part(self, term: Term) -> Term:
+        """The size of the coefficient, and the factors known from sizes alone."""
         powers = tuple((n, e) for n, e in term.powers if self.static_term(n) is not None)
         return Term(abs(term.coefficient), powers)
 
@@ -217,7 +220,7 @@ class Factory:
     def _term(self, term: Term, dtype: AnyDtype) -> Signed:
         """One product, its guards outermost; the sign is left to the sum it stands in."""
         sign = math.copysign(1.0, term.coefficient)
-        scalar = self._scalar_part(term)
+        scalar = self.scalar_part(term)
         factors = without(Term(1.0, term.powers), scalar.powers).powers
         up = [node for node, e in factors for _ in range(e)]
         down = [node for node, e in factors for _ in range(-e)]
@@ -297,5 +300,5 @@ def _scaled_alike(term: Term, factor: Term, factory: Factory) -> bool:
         return False
     if factor.coefficient == 1.0 and all(factory.static_term(n) is None for n, _ in factor.powers):
         return True
-    own = factory._scalar_part(term)
+    own = factory.scalar_part(term)
     return own.coefficient == factor.coefficient and set(own.powers) == set(factor.powers)

@@ -35,6 +35,7 @@ from tdsl.ops import (
     where,
 )
 from tdsl.transforms.factor import Factory
+from tdsl.transforms.simplify import is_constant, simplify, tidy
 from tdsl.transforms.sums import Summation
 from tdsl.transforms.terms import (
     ZERO,
@@ -47,7 +48,6 @@ from tdsl.transforms.terms import (
     scale,
     times,
 )
-from tdsl.transforms.simplify import is_constant, simplify, tidy
 
 MAX_TERMS = 8
 MAX_ROUNDS = 4
@@ -158,7 +158,9 @@ class _Normaliser:
         """The normal form of a derived node."""
         forms = [self.forms.get(operand, ZERO) for operand in node.operands]
         is_linear = [operand in self.linear for operand in node.operands]
-        if node.op in (add, sub) and all(l or not f for l, f in zip(is_linear, forms, strict=True)):
+        if node.op in (add, sub) and all(
+            is_one or not form for is_one, form in zip(is_linear, forms, strict=True)
+        ):
             self.linear.add(node)
             second = forms[1] if node.op is add else scale(forms[1], Term(-1.0))
             return collect((*forms[0], *second))
@@ -212,7 +214,7 @@ class _Normaliser:
         passes = node.op in (take, scatter, index, dot, cumsum, cast, where, add, sub, mul)
         if passes and any(is_linear):
             self.linear.add(node)
-            followed = [f for f, l in zip(forms, is_linear, strict=True) if l]
+            followed = [form for form, is_one in zip(forms, is_linear, strict=True) if is_one]
             if node.op in (take, scatter, index, dot, cumsum, cast) and not any(followed):
                 return ZERO
         rebuilt = self._rebuilt(node)

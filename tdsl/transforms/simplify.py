@@ -8,7 +8,8 @@ a sum; what holds for finite values only is applied to nodes outside `source`, w
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
+
+import numpy as np
 
 from tdsl.ir.dtype import F64, I64, Dtype, may_be_float
 from tdsl.ir.function import Function
@@ -25,11 +26,13 @@ from tdsl.ops import (
     index,
     mul,
     neg,
+    numpy_dtype,
     size_,
     sub,
     sum_,
     where,
 )
+from tdsl.ops.index_map import disjoint_pieces
 
 Rule = Callable[[Node], Node | None]
 
@@ -83,15 +86,9 @@ def _folded(node: Node) -> Node:
 
 def evaluate_constant(node: Node) -> bool | int | float:
     """The value of a rank-0 operation on constants, in NumPy."""
-    import numpy as np
-
-    names = {"bool": "bool", "int": "int", "uint": "uint", "float": "float"}
 
     def array(operand: Node) -> object:
-        kind = names[operand.dtype.kind] + (
-            "" if operand.dtype.kind == "bool" else str(operand.dtype.bits)
-        )
-        return np.asarray(operand["value"], dtype=kind)
+        return np.asarray(operand["value"], numpy_dtype(operand.dtype))
 
     with np.errstate(all="ignore"):
         kernel = node.op.evaluate(node, lambda size: size.evaluate({}))
@@ -231,17 +228,10 @@ def _join_pads(node: Node) -> Node | None:
         or set(a.axes) != set(b.axes)
     ):
         return None
-    if not all(disjoint(p, q) for p in first.pieces for q in second.pieces):
+    if not all(disjoint_pieces(p, q) for p in first.pieces for q in second.pieces):
         return None
     joined = type(first)(first.axes, (*first.pieces, *second.pieces), first.fill)
     return index(*a.operands, *b.operands, map=joined)
-
-
-def disjoint(p: object, q: object) -> bool:
-    """Whether two pieces are never read at the same place, by ranges or remainders of one axis."""
-    from tdsl.ops.index_map import disjoint_pieces
-
-    return disjoint_pieces(p, q)
 
 
 EXACT: dict[object, tuple[Rule, ...]] = {
@@ -265,5 +255,3 @@ FINITE: dict[object, tuple[Rule, ...]] = {
     sum_: (_sum_of_zero,),
     cast: (_sum_of_zero,),
 }
-
-__all__ = ["disjoint", "evaluate_constant", "is_constant", "pairwise", "simplify", "tidy"]

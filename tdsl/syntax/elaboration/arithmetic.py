@@ -81,7 +81,8 @@ def common_dtype(frame: Frame, values: Sequence[Value], span: Span) -> AnyDtype:
     """The dtype that all operands take: that of the arrays, else the widest of the weak ones."""
     arrays = [value for value in values if not value.weak]
     if not arrays:
-        return max((v.dtype for v in values), key=[BOOL, I64, F64].index)
+        widths: dict[AnyDtype, int] = {BOOL: 0, I64: 1, F64: 2}
+        return max((v.dtype for v in values), key=lambda dtype: widths[dtype])
     dtype = arrays[0].dtype
     for value in arrays[1:]:
         both = promote(dtype, value.dtype)

@@ -89,10 +89,13 @@ class Given:
             return value
         raise self.fail(faults.NOT_A_VALUE, name, what="a dtype", found=describe(value))
 
-    def fail(self, fault: Fault, name: str = "", **particulars: object) -> Exception:
+    def fail(
+        self, fault: Fault, argument_: str = "", /, hint: str = "", note: str = "", **rest: object
+    ) -> Exception:
         """The error for a fault of an argument, or of the call."""
-        expr = self.arguments.get(name)
-        return self.frame.fail(fault, expr.span if expr else self.span, **particulars)  # type: ignore[arg-type]
+        expr = self.arguments.get(argument_)
+        span = expr.span if expr else self.span
+        return self.frame.fail(fault, span, hint=hint, note=note, **rest)
 
 
 Apply = Callable[[Given], Meaning]

@@ -293,7 +293,7 @@ def _pad(given: Given) -> Meaning:
     new = frame.size(axis + low + high)
     order = tuple(new if a == axis else a for a in x.order)
     refuse_twice(frame, order, given.span)
-    fill = float(value) if compute(x.dtype) in (F32,) or str(x.dtype).startswith("f") else value
+    fill = float(value) if compute(x.dtype) == F32 or str(x.dtype).startswith("f") else value
     return Value(pad_axis(x.node, axis, low, fill, new), order, x.dtype)
 
 

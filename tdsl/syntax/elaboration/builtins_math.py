@@ -6,9 +6,9 @@ import string
 
 from tdsl import faults
 from tdsl.errors import Span
-from tdsl.ir.dtype import BOOL, F32, F64, I64, AnyDtype, Dtype, accumulate, compute, may_be_float
+from tdsl.ir.dtype import BOOL, F32, I64, AnyDtype, Dtype, accumulate, compute, may_be_float
 from tdsl.ir.function import DtypeKind
-from tdsl.ir.node import OPS
+from tdsl.ir.node import OPS, Node
 from tdsl.ir.size import ONE, Size
 from tdsl.ops import (
     abs_,
@@ -20,8 +20,6 @@ from tdsl.ops import (
     div,
     dot,
     equal,
-    isinf,
-    lgamma,
     mul,
     polygamma,
     scatter,
@@ -29,18 +27,15 @@ from tdsl.ops import (
     sub,
     sum_,
     take,
-    where,
 )
-from tdsl.syntax import ast
 from tdsl.syntax.elaboration.arithmetic import (
     as_dtype,
     common_dtype,
-    convert,
     elementwise,
     rounded,
     settle,
 )
-from tdsl.syntax.elaboration.axes import bind_axis, new_axis, size_of
+from tdsl.syntax.elaboration.axes import new_axis, size_of
 from tdsl.syntax.elaboration.builtin import Given, builtin
 from tdsl.syntax.elaboration.expressions import OPERATORS, choose, size_value, tensor
 from tdsl.syntax.elaboration.frame import Frame, axis_text
@@ -317,7 +312,7 @@ def _compute_of(dtype: AnyDtype, found: AnyDtype) -> AnyDtype:
     return compute(dtype) if may_be_float(dtype) else found
 
 
-def _stored(value: Value, dtype: AnyDtype) -> object:
+def _stored(value: Value, dtype: AnyDtype) -> Node:
     """The operand as the product reads it: in its storage dtype, if both have the same."""
     return tidy(cast_to(value.node, dtype)) if value.dtype == dtype else value.node
 

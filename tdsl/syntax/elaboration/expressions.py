@@ -63,7 +63,7 @@ COMPARE: dict[str, Op] = {
 NAMED: dict[str, float] = {"inf": float("inf"), "nan": float("nan"), "pi": 3.141592653589793}
 
 
-class Poisoned(Exception):  # noqa: N818  (never shown: the fault was reported where it arose)
+class Poisoned(Exception):
     """An expression depends on something faulty that was reported already."""
 
 

@@ -105,12 +105,12 @@ class Frame:
                     use=use,
                     dtype=dtype,
                     kind=KIND_TEXT[kind],
-                    hint=f"write `cast(x, f32)` first" if kind == "float" else "",
+                    hint="write `cast(x, f32)` first" if kind == "float" else "",
                 )
             return
         for name in sorted(variables(dtype)):
             known = self.session.kinds.get(name)
-            if known is None or known[0] in ("any", "number") and kind != "any":
+            if known is None or (known[0] in ("any", "number") and kind != "any"):
                 self.session.kinds[name] = (kind, span)
 
 

@@ -122,10 +122,10 @@ def _member(
     )
 
 
-def _fault(fault: Fault, span: Span, module: ast.Module, **rest: object) -> TdslError:
-    lines = module.text.split("\n")
-    hint = str(rest.pop("hint", ""))
-    return fault.at(span, hint=hint, source=lines[span.line - 1], **rest)
+def _fault(
+    fault: Fault, span: Span, where: ast.Module, hint: str = "", **rest: object
+) -> TdslError:
+    return fault.at(span, note="", hint=hint, source=where.text.split("\n")[span.line - 1], **rest)
 
 
 def read_source(path: Path) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tdsl import faults
-from tdsl.errors import TdslError
+from tdsl.errors import Span, TdslError
 from tdsl.ir.size import ONE, ZERO, Size
 from tdsl.syntax import ast
 from tdsl.syntax.elaboration.arithmetic import convert, rounded
@@ -36,7 +36,7 @@ class Returned:
     """A `return` was reached."""
 
     meaning: Meaning
-    span: ast.Span
+    span: Span
 
 
 def run(frame: Frame, body: Sequence[ast.Stmt]) -> Returned | None:
