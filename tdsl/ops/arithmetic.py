@@ -99,7 +99,8 @@ def _clamp_shares(g: Expr, z: Expr, x: Expr, lo: Expr, hi: Expr) -> tuple[Expr, 
 
 clamp = pointwise(
     "clamp",
-    "minimum(maximum(x, lo), hi): hi where lo > hi. x has derivative 1 on the closed interval.",
+    "minimum(maximum(x, y), z): x kept between y and z, or z where y > z. The derivative for x is 1"
+    " on the closed interval.",
     lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), _clamp_shares,
     kinds=NUMBER, domain=(REAL, (-1.0, -0.5), (0.5, 1.0)),
 )  # fmt: skip

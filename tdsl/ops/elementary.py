@@ -65,17 +65,17 @@ atan = pointwise(
 )
 
 
-def _atan2_shares(g: Expr, z: Expr, y: Expr, x: Expr) -> tuple[Expr, Expr]:
+def _atan2_shares(g: Expr, z: Expr, x: Expr, y: Expr) -> tuple[Expr, Expr]:
     """The gradient at the origin is taken to be 0."""
     square = x * x + y * y
     origin = equal(square, 0.0)
     scale = where(origin, 0.0, g / where(origin, 1.0, square))
-    return scale * x, -(scale * y)
+    return scale * y, -(scale * x)
 
 
 atan2 = pointwise(
-    "atan2", "The angle of the point (x, y), in [-pi, pi]; the operands are y, x."
-    " The gradient at (0, 0) is 0.",
+    "atan2", "The angle, in [-pi, pi], of the point with ordinate x and abscissa y: atan(x / y) in the right"
+    " quadrant. The gradient at the origin is 0.",
     np.arctan2, _atan2_shares, domain=(POSITIVE, REAL),
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The page of the documentation that lists the catalogue.
 
-In: the operations. Out: Markdown text, deterministic, with the derivative of each pointwise operation
-as its own rule builds it.
+In: the operations. Out: Markdown text, deterministic, with the derivative of each pointwise
+operation as its own rule builds it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ terms of these. The operations of the language have the same names wherever they
 
 Below, `g` is the cotangent of the result `out`. An operation without a derivative is piecewise
 constant: it passes no gradient. f16 and bf16 are only stored: they are cast to f32 and back, and
-moved (`where`, gathers, index maps), and `dot` widens them itself. This page is made from the catalogue in `tdsl/ops`.
+moved (`where`, gathers, index maps), and `dot` widens them itself. This page is made from the
+catalogue in `tdsl/ops`.
 """
 
 
@@ -75,13 +76,10 @@ def _derivatives(op: Pointwise) -> list[str]:
     (*_, attrs) = op.variants
     node = op.sample(F64, [()], attrs)
     cotangent = input_(name="g", dtype=F64, axes=())
-    shares = zip("xyz", node.operands, op.adjoint(node, cotangent), strict=False)
-    names = {node: "out", cotangent: "g"} | dict(zip(node.operands, "xyz", strict=False))
-    return [
-        f"d{letter} = {_formula(share, names)[0]}"
-        for letter, _, share in shares
-        if share is not None
-    ]
+    letters = ("c" if op.domain[0] is None else "") + "xyz"
+    names = dict(zip(node.operands, letters, strict=False)) | {node: "out", cotangent: "g"}
+    shares = zip(node.operands, op.adjoint(node, cotangent), strict=True)
+    return [f"d{names[x]} = {_formula(s, names)[0]}" for x, s in shares if s is not None]
 
 
 def _formula(node: Node, names: Mapping[Node, str]) -> tuple[str, int]:

@@ -45,12 +45,15 @@ def random_array(
     """Distinct floats in the interval, integers from -2 to 6, or bools, in memory order."""
     kind = concrete(dtype).kind
     count = int(np.prod(dims))
+    data: Array
     if kind == "float":
         low, high = interval
         steps = (rng.permutation(count) + rng.uniform(0.2, 0.8, count)) / max(count, 1)
         data = low + (high - low) * steps
     else:
-        data = rng.integers(0 if kind in ("uint", "bool") else -2, 2 if kind == "bool" else 7, count)
+        data = rng.integers(
+            0 if kind in ("uint", "bool") else -2, 2 if kind == "bool" else 7, count
+        )
     return data.reshape(tuple(dims)).astype(numpy_dtype(dtype))
 
 

@@ -50,7 +50,7 @@ def awkward(array: Array) -> Array:
     backwards = (slice(None, None, -1),) * array.ndim
     view: Array = wide[..., 0]
     view[backwards] = array
-    view = view[(*backwards, ...)]
+    view = view[backwards] if array.ndim else view
     view.flags.writeable = False
     return view
 

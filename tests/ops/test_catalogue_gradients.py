@@ -1,4 +1,4 @@
-"""Derivatives of every operation: against central differences, twice, and at the places that bite."""
+"""Derivatives of every operation: against central differences, twice, and where it bites."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def seeded(node: Node, label: str) -> Node:
 
 
 def gradients(pairs: list[tuple[Node, Node]], targets: list[Node]) -> dict[Node, Node]:
-    """The cotangents of the targets; a seed is summed over axes that its node is invariant along."""
+    """The cotangents of the targets; a seed is summed over axes its node is invariant along."""
     seeds = [(node, unalign(seed, seed.axes, node)) for node, seed in pairs]
     return backpropagate(seeds, targets)
 
@@ -92,7 +92,7 @@ def inner(pairs: list[tuple[Node, Node]], values: Values) -> float:
 
 
 def assert_gradient(pairs: list[tuple[Node, Node]], targets: list[Node], values: Values) -> None:
-    """The derivative along a random direction, from the cotangents and from central differences."""
+    """The derivative along a random direction, by cotangents and by central differences."""
     rng = np.random.default_rng(1)
     found = gradients(pairs, targets)
     direction = {x: rng.uniform(0.5, 1.0, values[x].shape) for x in targets}
@@ -139,9 +139,7 @@ def slopes(node: Node, *points: list[float]) -> list[list[float]]:
     env = {**SIZES, "N": len(points[0])}
     nodes = [found.get(x, zero) for x in targets]
     arrays = run_all(nodes, values, env)
-    return [
-        laid_out(a, n.axes, (N,), env).tolist() for n, a in zip(nodes, arrays, strict=True)
-    ]
+    return [laid_out(a, n.axes, (N,), env).tolist() for n, a in zip(nodes, arrays, strict=True)]
 
 
 X, Y, Z = (input_(name=label, dtype=F64, axes=(N,)) for label in "xyz")
