@@ -74,8 +74,8 @@ def _atan2_shares(g: Expr, z: Expr, x: Expr, y: Expr) -> tuple[Expr, Expr]:
 
 
 atan2 = pointwise(
-    "atan2", "The angle, in [-pi, pi], of the point with ordinate x and abscissa y: atan(x / y) in the right"
-    " quadrant. The gradient at the origin is 0.",
+    "atan2", "The angle, in [-pi, pi], of the point with ordinate x and abscissa y: atan(x / y) in the"
+    " right quadrant. The gradient at the origin is 0.",
     np.arctan2, _atan2_shares, domain=(POSITIVE, REAL),
 )  # fmt: skip
 

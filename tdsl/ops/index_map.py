@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tdsl.errors import InternalError
@@ -98,7 +99,7 @@ def compose(outer: Node, inner: Node) -> Node | None:
 
 
 def _differ(a: float, b: float) -> bool:
-    return a != b and not (a != a and b != b)
+    return a != b and not (math.isnan(a) and math.isnan(b))
 
 
 def _composed(outer: Piece, inner: Piece, node: Node, x: Node) -> Piece:
