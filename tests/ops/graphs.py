@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tdsl.ir.dtype import AnyDtype, Dtype
 from tdsl.ir.node import Node, topological
-from tdsl.ir.size import Axis, Size
-from tdsl.ops import CATALOGUE, Operation, input_, numpy_dtype
+from tdsl.ir.size import Axis, Size, name
+from tdsl.ops import CATALOGUE, Operation, Pointwise, input_, numpy_dtype
 
 Array = NDArray[Any]
 Env = Mapping[str, int]
@@ -98,3 +98,10 @@ def laid_out(array: Array, found: Sequence[Axis], axes: Sequence[Axis], env: Env
     moved = array.transpose([list(found).index(axis) for axis in kept])
     places = tuple(slice(None) if axis in found else None for axis in axes)
     return np.broadcast_to(moved[places], shape(axes, env))
+
+
+def along(op: Pointwise, dtype: Dtype, arrays: Sequence[Array]) -> Array:
+    """The operation on vectors."""
+    node = op.sample(dtype, [(name("N"),)], op.variants[0])
+    values = dict(zip(node.operands, arrays, strict=True))
+    return run(node, values, {"N": len(arrays[0])})
