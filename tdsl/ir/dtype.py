@@ -28,9 +28,10 @@ class Dtype:
 
 @dataclass(frozen=True, slots=True)
 class DtypeVar:
-    """A dtype variable of a signature, bound at the call."""
+    """A dtype variable of a signature, bound at the call; `is_float` if it can be nothing else."""
 
     name: str
+    is_float: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -79,6 +80,8 @@ def accumulate(dtype: AnyDtype) -> AnyDtype:
         if dtype.kind == "float":
             return compute(dtype)
         return U64 if dtype.kind == "uint" else I64
+    if is_floating(dtype):
+        return compute(dtype)
     if isinstance(dtype, DtypeTerm) and dtype.function == "accumulate":
         return dtype
     return DtypeTerm("accumulate", (dtype,))
@@ -128,6 +131,18 @@ def variables(dtype: AnyDtype) -> frozenset[str]:
 def may_be_float(dtype: AnyDtype) -> bool:
     """Whether values of the dtype can carry a gradient (a variable can)."""
     return not isinstance(dtype, Dtype) or dtype.kind == "float"
+
+
+def is_floating(dtype: AnyDtype) -> bool:
+    """Whether values of the dtype are floating whatever its variables are."""
+    match dtype:
+        case Dtype(kind=kind):
+            return kind == "float"
+        case DtypeVar(is_float=is_float):
+            return is_float
+        case DtypeTerm(args=args):
+            return any(map(is_floating, args))
+    return False
 
 
 def _promote_concrete(a: Dtype, b: Dtype) -> Dtype | None:

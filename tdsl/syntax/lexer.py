@@ -39,26 +39,10 @@ _TOKEN = re.compile(
 )
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 KEYWORDS = frozenset(
-    [
-        "False",
-        "None",
-        "True",
-        "and",
-        "as",
-        "assert",
-        "def",
-        "elif",
-        "else",
-        "for",
-        "from",
-        "if",
-        "import",
-        "in",
-        "is",
-        "not",
-        "or",
-        "return",
-    ]
+    (
+        *("False", "None", "True", "and", "as", "assert", "def", "elif", "else", "for", "from"),
+        *("if", "import", "in", "is", "not", "or", "return"),
+    )
 )
 
 
@@ -113,8 +97,13 @@ def tokenize(source: Source) -> list[Token]:
     return list(_layout(source, _raw(source)))
 
 
-def _raw(source: Source) -> Iterator[Token]:
-    """Tokens with NEWLINE after each line, spaces and comments left out."""
+def raw_tokens(source: Source) -> list[Token]:
+    """Tokens and comments with NEWLINE after each line, without layout."""
+    return list(_raw(source, comments=True))
+
+
+def _raw(source: Source, *, comments: bool = False) -> Iterator[Token]:
+    """Tokens with NEWLINE after each line, spaces left out, and comments unless they are wanted."""
     text, position, line, start = source.text, 0, 1, 0
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -126,7 +115,7 @@ def _raw(source: Source) -> Iterator[Token]:
         position = match.end()
         if kind == "SPACE" and "\f" in piece:
             raise source.fail(faults.BAD_CHARACTER, span, character="'\\x0c'")
-        if kind not in ("SPACE", "COMMENT"):
+        if kind != "SPACE" and (comments or kind != "COMMENT"):
             shown = piece if kind == "OP" or piece in KEYWORDS else kind
             yield Token(shown, piece, span)
         breaks = piece.count("\n")

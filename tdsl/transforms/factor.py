@@ -14,7 +14,7 @@ from itertools import combinations
 
 from tdsl.ir.dtype import F64, AnyDtype
 from tdsl.ir.node import Node
-from tdsl.ir.size import Axis
+from tdsl.ir.size import Axis, Size
 from tdsl.ops import (
     add,
     cast,
@@ -85,7 +85,7 @@ class Factory:
             value = float(node["value"])
             return Term(value) if math.isfinite(value) and value != 0.0 else None
         if node.op is size_:
-            return atom(node)
+            return size_term(node["value"])
         if node.op is cast:
             return self.static_term(node.operands[0])
         if node.op in (mul, div, neg) and node.operands:
@@ -288,6 +288,17 @@ class Factory:
         known = mul(a, b) in self.rank or mul(b, a) in self.rank
         ranks = sorted((self.rank[a], self.rank[b]))
         return union, int(grows), int(not known), ranks[0], ranks[1]
+
+
+def size_term(size: Size) -> Term:
+    """A size as a product of indivisible ones, so that `N*D` cancels against `N` and `D`."""
+    if len(size.terms) != 1:
+        return atom(size_(value=size))
+    ((monomial, coefficient),) = size.terms
+    product = Term(float(coefficient))
+    for factor in monomial:
+        product = times(product, atom(size_(value=Size((((factor,), 1),)))))
+    return product
 
 
 def _unguarded(term: Term, guard: Guard) -> Term:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from tdsl.ir.node import Node
 from tdsl.ir.size import Axis
 from tdsl.ops import add, size_, sub, sum_, take
-from tdsl.transforms.factor import Factory
+from tdsl.transforms.factor import Factory, size_term
 from tdsl.transforms.terms import Poly, Term, atom, collect, scale, times, without
 
 
@@ -130,10 +130,6 @@ def _count(axes: Sequence[Axis]) -> Term:
     """The number of elements along the axes."""
     count = Term(1.0)
     for axis in axes:
-        known = axis.constant
-        step = Term(float(known)) if known is not None else atom(size_(value=axis))
-        count = times(count, step)
+        count = times(count, size_term(axis))
     return count
 
-
-__all__ = ["Summation", "sum_"]

@@ -6,7 +6,7 @@ import string
 
 from tdsl import faults
 from tdsl.errors import Span
-from tdsl.ir.dtype import BOOL, F32, I64, AnyDtype, Dtype, accumulate, compute, may_be_float
+from tdsl.ir.dtype import BOOL, F32, I64, AnyDtype, Dtype, accumulate, compute, is_floating, may_be_float
 from tdsl.ir.function import DtypeKind
 from tdsl.ir.node import OPS, Node
 from tdsl.ir.size import ONE, Size
@@ -172,7 +172,7 @@ def total(frame: Frame, x: Value, axes: tuple[Size, ...]) -> Value:
 
 
 def _accumulated(dtype: AnyDtype) -> AnyDtype:
-    if isinstance(dtype, Dtype) and dtype.kind == "float":
+    if is_floating(dtype):
         return dtype
     return accumulate(dtype) if isinstance(dtype, Dtype) else accumulate(compute(dtype))
 

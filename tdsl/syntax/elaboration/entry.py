@@ -145,11 +145,28 @@ def elaborate(
     Raises TdslError with every independent fault found.
     """
     function = function_value(program, name)
-    definition, owner = function.definition, function.program
+    graph = _elaborate(function, statics or {}, ranks, given, dtypes or {})
+    floating = {n: DtypeVar(n, is_float=True) for n, kind in graph.dtype_vars if kind == "float"}
+    if floating:
+        graph = _elaborate(function, statics or {}, ranks, given, floating)
+    for kind, wrt, _ in function.derivative:
+        graph = TRANSFORMS[kind](graph, wrt)
+    return replace(graph, name=name)
+
+
+def _elaborate(
+    function: FunctionValue,
+    statics: Mapping[str, Static],
+    ranks: Mapping[str, int] | None,
+    given: frozenset[str] | None,
+    dtypes: Mapping[str, Dtype | DtypeVar],
+) -> Function:
+    """The graph of the function itself; uses of a dtype variable are known only at its end."""
+    definition = function.definition
     session = Session()
-    frame = Frame(session, owner, definition.name)
+    frame = Frame(session, function.program, definition.name)
     try:
-        params = _parameters(frame, definition, statics or {}, ranks, given, dtypes or {})
+        params = _parameters(frame, definition, statics, ranks, given, dtypes)
         returned = run(frame, definition.body)
         if session.errors:
             raise combine(session.errors)
@@ -160,10 +177,7 @@ def elaborate(
         raise combine(session.errors) from None
     if isinstance(meaning, Poison):
         raise combine(session.errors)
-    graph = _function(session, definition, params, meaning)
-    for kind, wrt, _ in function.derivative:
-        graph = TRANSFORMS[kind](graph, wrt)
-    return replace(graph, name=name)
+    return _function(session, definition, params, meaning)
 
 
 def _function(
@@ -197,7 +211,7 @@ def _parameters(
     statics: Mapping[str, Static],
     ranks: Mapping[str, int] | None,
     given: frozenset[str] | None,
-    dtypes: Mapping[str, Dtype],
+    dtypes: Mapping[str, Dtype | DtypeVar],
 ) -> tuple[Param, ...]:
     """Bind every parameter: static ones to their values, tensors to inputs."""
     seen: set[str] = set()
