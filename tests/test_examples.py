@@ -28,7 +28,7 @@ def torch_losses(weights: list[torch.Tensor], steps: int) -> list[float]:
     for _ in range(steps):
         loss = functional.cross_entropy(torch_logits(x, weights), label)
         descent.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         descent.step()
         losses.append(loss.item())
     return losses
