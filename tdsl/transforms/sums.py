@@ -132,4 +132,3 @@ def _count(axes: Sequence[Axis]) -> Term:
     for axis in axes:
         count = times(count, size_term(axis))
     return count
-

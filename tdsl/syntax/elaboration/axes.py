@@ -97,6 +97,9 @@ def axes_of(frame: Frame, expr: ast.Expr, order: Sequence[Size]) -> tuple[Size, 
 
 def _one_axis(frame: Frame, expr: ast.Expr, order: Sequence[Size]) -> tuple[Size, ...]:
     position = _position(frame, expr)
+    named = name_size(frame, expr.id) if isinstance(expr, ast.Name) else None
+    if named is not None and named in order:
+        return (named,)
     if position is not None:
         if not -len(order) <= position < len(order):
             raise frame.fail(

@@ -6,9 +6,19 @@ import string
 
 from tdsl import faults
 from tdsl.errors import Span
-from tdsl.ir.dtype import BOOL, F32, I64, AnyDtype, Dtype, accumulate, compute, is_floating, may_be_float
+from tdsl.ir.dtype import (
+    BOOL,
+    F32,
+    I64,
+    AnyDtype,
+    Dtype,
+    accumulate,
+    compute,
+    is_floating,
+    may_be_float,
+)
 from tdsl.ir.function import DtypeKind
-from tdsl.ir.node import OPS, Node
+from tdsl.ir.node import OPS
 from tdsl.ir.size import ONE, Size
 from tdsl.ops import (
     abs_,
@@ -298,23 +308,15 @@ def contract(frame: Frame, a: Value, b: Value, axes: tuple[Size, ...], span: Spa
     """The product summed over the axes, operands rounded to their dtypes."""
     a, b = settle(frame, a), settle(frame, b)
     dtype = common_dtype(frame, (a, b), span)
-    a, b = (rounded(Value(as_dtype(frame, v, dtype, span), v.order, v.dtype)) for v in (a, b))
-    nodes = [_stored(v, dtype) for v in (a, b)]
-    order = [axis for axis in a.order if axis not in axes and (axis != ONE)]
+    is_integer = isinstance(dtype, Dtype) and dtype.kind != "float"
+    stored = accumulate(dtype) if is_integer else dtype if a.dtype == b.dtype else compute(dtype)
+    nodes = [tidy(cast_to(rounded(v).node, stored)) for v in (a, b)]
+    order = [axis for axis in a.order if axis not in axes and axis != ONE]
     order += [axis for axis in b.order if axis not in axes and axis not in order and axis != ONE]
     node = dot(*nodes, axes=_units(axes))
-    return Value(
-        tidy(cast_to(node, _compute_of(dtype, node.dtype))), tuple(order), _accumulated(dtype)
-    )
-
-
-def _compute_of(dtype: AnyDtype, found: AnyDtype) -> AnyDtype:
-    return compute(dtype) if may_be_float(dtype) else found
-
-
-def _stored(value: Value, dtype: AnyDtype) -> Node:
-    """The operand as the product reads it: in its storage dtype, if both have the same."""
-    return tidy(cast_to(value.node, dtype)) if value.dtype == dtype else value.node
+    if is_integer:
+        return Value(node, tuple(order), stored)
+    return Value(tidy(cast_to(node, compute(dtype))), tuple(order), dtype)
 
 
 @builtin("dot(a, b, axis)")

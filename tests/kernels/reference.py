@@ -1,0 +1,226 @@
+"""The standard library beside torch: one row for each function.
+
+A row gives the arguments (a shape is normal data; a callable makes other data from a generator), the
+static arguments, torch's function on the same arguments, and which arguments are differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
+
+Generator = np.random.Generator
+Argument = tuple[int, ...] | Callable[[Generator], Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One function with one set of arguments."""
+
+    file: str
+    name: str
+    arguments: tuple[Argument, ...]
+    torch: Callable[..., Any]
+    static: dict[str, Any] = field(default_factory=dict)
+    computed_in: str = ""
+    frozen: tuple[int, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}{list(self.static.values()) or ''}{len(self.arguments)}"
+
+
+def labels(rows: int, classes: int) -> Argument:
+    """Class labels, one of them ignored."""
+
+    def make(generator: Generator) -> Any:
+        found = generator.integers(0, classes, rows)
+        found[1] = -100
+        return found
+
+    return make
+
+
+def probability(*shape: int) -> Argument:
+    """Numbers inside (0, 1)."""
+    return lambda generator: generator.uniform(0.05, 0.95, shape)
+
+
+def positive(*shape: int) -> Argument:
+    """Numbers above 0."""
+    return lambda generator: generator.uniform(0.1, 2.0, shape)
+
+
+def signs(*shape: int) -> Argument:
+    """-1.0 and 1.0."""
+    return lambda generator: generator.integers(0, 2, shape) * 2.0 - 1.0
+
+
+def number(value: float) -> Argument:
+    """A rank-0 array."""
+    return lambda generator: np.asarray(value)
+
+
+def unary(file: str, name: str, function: Callable[..., Any], **static: Any) -> Row:
+    return Row(file, name, ((3, 5),), function, static)
+
+
+def _rms(x: Any, w: Any) -> Any:
+    return F.rms_norm(x, w.shape, w, eps=1e-6)
+
+
+def _batch_norm(x: Any, mu: Any, v: Any, w: Any, b: Any) -> Any:
+    mu, v, w, b = (a[:, None, None] for a in (mu, v, w, b))
+    return (x - mu) / (v + 1e-5).sqrt() * w + b
+
+
+def _batch_train(x: Any, mu: Any, v: Any, w: Any, b: Any) -> Any:
+    mean, var = mu.clone(), v.clone()
+    y = F.batch_norm(x, None, None, w, b, True, 0.1, 1e-5)
+    axes = [d for d in range(x.ndim) if d != 1]
+    mean = 0.9 * mean + 0.1 * x.mean(axes)
+    var = 0.9 * var + 0.1 * x.var(axes, unbiased=True)
+    return y, mean, var
+
+
+def _rope(x: Any, c: Any, s: Any) -> Any:
+    a, b = x.chunk(2, -1)
+    return torch.cat((a * c - b * s, b * c + a * s), -1)
+
+
+def _rope_angles(x: Any) -> Any:
+    half = x.shape[-1] // 2
+    frequency = 10000.0 ** (-torch.arange(half, dtype=torch.float32) / half)
+    angle = torch.arange(x.shape[-2], dtype=torch.float32)[:, None] * frequency
+    return _rope(x, angle.cos().to(x.dtype), angle.sin().to(x.dtype))
+
+
+def _sdpa(q: Any, k: Any, v: Any, bias: Any = 0.0, *, causal: bool = False) -> Any:
+    s = q @ k.mT / q.shape[-1] ** 0.5 + bias
+    if causal:
+        s = s.masked_fill(~torch.ones(s.shape[-2:], dtype=torch.bool).tril(), -torch.inf)
+    return s.softmax(-1) @ v
+
+
+def _grouped(q: Any, k: Any, v: Any) -> Any:
+    repeat = q.shape[1] // k.shape[1]
+    return _sdpa(q, k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1))
+
+
+def _z_loss(x: Any, y: Any) -> Any:
+    keep = y != -100
+    return F.cross_entropy(x, y) + (0.1 * x.logsumexp(1) ** 2)[keep].mean()
+
+
+def _sgd(p: Any, g: Any, m: Any, lr: float, *, nesterov: bool = False) -> Any:
+    n = 0.9 * m + g
+    return p - lr * (g + 0.9 * n if nesterov else n), n
+
+
+def _adam(p: Any, g: Any, m: Any, v: Any, t: float, lr: float, decay: float = 0.0) -> Any:
+    a, b = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    step = (a / (1 - 0.9**t)) / ((b / (1 - 0.999**t)).sqrt() + 1e-8)
+    return p * (1 - lr * decay) - lr * step, a, b
+
+
+def _adam_step(g: Any, m: Any, v: Any, t: float) -> Any:
+    p, a, b = _adam(torch.zeros_like(g), g, m, v, t, 1.0)
+    return -p, a, b
+
+
+def _rmsprop(p: Any, g: Any, v: Any, lr: float) -> Any:
+    n = 0.99 * v + 0.01 * g * g
+    return p - lr * g / (n.sqrt() + 1e-8), n
+
+
+def _adagrad(p: Any, g: Any, s: Any, lr: float) -> Any:
+    n = s + g * g
+    return p - lr * g / (n.sqrt() + 1e-10), n
+
+
+ACT, X = "activations", (3, 5)
+IMAGE, C = (2, 6, 3, 4), (6,)
+QKV = ((2, 3, 4, 8), (2, 3, 5, 8), (2, 3, 5, 8))
+SQUARE = ((2, 3, 4, 8), (2, 3, 4, 8), (2, 3, 4, 8))
+MOMENTS = ((3, 5), (3, 5), (3, 5), positive(3, 5))
+
+ROWS: tuple[Row, ...] = (
+    unary(ACT, "relu", F.relu),
+    unary(ACT, "leaky_relu", F.leaky_relu),
+    unary(ACT, "elu", F.elu),
+    unary(ACT, "selu", F.selu),
+    unary(ACT, "celu", F.celu),
+    unary(ACT, "gelu", F.gelu),
+    unary(ACT, "gelu_tanh", lambda x: F.gelu(x, approximate="tanh")),
+    unary(ACT, "sigmoid", torch.sigmoid),
+    unary(ACT, "silu", F.silu),
+    unary(ACT, "softplus", F.softplus),
+    unary(ACT, "mish", F.mish),
+    unary(ACT, "hardsigmoid", lambda x: (x + 3).clamp(0, 6) / 6),
+    unary(ACT, "hardswish", F.hardswish),
+    unary(ACT, "hardtanh", F.hardtanh),
+    unary(ACT, "softsign", F.softsign),
+    unary(ACT, "tanhshrink", F.tanhshrink),
+    Row(ACT, "sigmoid_vjp", (X, X, X), lambda x, y, g: g * y * (1 - y)),
+    Row(ACT, "softplus_vjp", (X, X, X), lambda x, y, g: g * torch.sigmoid(x) + 0 * y),
+    Row(ACT, "swiglu", (X, X), lambda a, b: F.silu(a) * b),
+    Row(ACT, "geglu", (X, X), lambda a, b: F.gelu(a) * b),
+    Row(ACT, "reglu", (X, X), lambda a, b: F.relu(a) * b),
+    unary("softmax", "softmax", lambda x: F.softmax(x, -1)),
+    unary("softmax", "softmax", lambda x: F.softmax(x, 0), axis=0),
+    unary("softmax", "softmin", lambda x: F.softmin(x, -1)),
+    unary("softmax", "logsumexp", lambda x: torch.logsumexp(x, -1)),
+    unary("softmax", "log_softmax", lambda x: F.log_softmax(x, -1)),
+    Row("norms", "rms_norm", ((2, 3, 5), (5,)), _rms),
+    Row("norms", "layer_norm", ((2, 3, 5), (5,), (5,)), lambda x, w, b: F.layer_norm(x, (5,), w, b)),
+    Row("norms", "group_norm", (IMAGE, C, C), lambda x, w, b: F.group_norm(x, 2, w, b), {"groups": 2}),
+    Row("norms", "instance_norm", (IMAGE, C, C), lambda x, w, b: F.instance_norm(x, None, None, w, b)),
+    Row("norms", "batch_norm", (IMAGE, C, positive(6), C, C), _batch_norm),
+    Row("norms", "batch_norm_train", (IMAGE, C, positive(6), C, C), _batch_train),
+    unary("norms", "l2_normalize", lambda x: F.normalize(x, dim=-1)),
+    Row("losses", "mse", (X, X), F.mse_loss),
+    Row("losses", "l1", (X, X), F.l1_loss),
+    Row("losses", "huber", (X, X), F.huber_loss),
+    Row("losses", "smooth_l1", (X, X), lambda x, y: F.smooth_l1_loss(x, y, beta=0.5), {"beta": 0.5}),
+    Row("losses", "bce", (probability(3, 5), probability(3, 5)),
+        lambda p, y: -(y * p.log() + (1 - y) * (1 - p).log()).mean()),
+    Row("losses", "bce_with_logits", (X, probability(3, 5)), F.binary_cross_entropy_with_logits),
+    Row("losses", "nll", ((4, 7), labels(4, 7)), F.nll_loss),
+    Row("losses", "cross_entropy", ((4, 7), labels(4, 7)), F.cross_entropy),
+    Row("losses", "cross_entropy", ((4, 7), labels(4, 7)),
+        lambda x, y: F.cross_entropy(x, y, label_smoothing=0.1), {"label_smoothing": 0.1}),
+    Row("losses", "cross_entropy", ((4, 7), labels(4, 7), positive(7)),
+        lambda x, y, w: F.cross_entropy(x, y, w), frozen=(2,)),
+    Row("losses", "cross_entropy", ((4, 7), labels(4, 7), positive(7)),
+        lambda x, y, w: F.cross_entropy(x, y, w, label_smoothing=0.2), {"label_smoothing": 0.2}, frozen=(2,)),
+    Row("losses", "cross_entropy", ((4, 7), labels(4, 7)), _z_loss, {"z_loss": 0.1}),
+    Row("losses", "kl_div", (X, probability(3, 5)), lambda x, y: (y * (y.log() - x)).mean()),
+    Row("losses", "hinge", (X, signs(3, 5)), lambda x, y: (1 - x * y).clamp(min=0).mean()),
+    Row("losses", "cosine_embedding", ((4, 5), (4, 5), signs(4)), F.cosine_embedding_loss),
+    Row("losses", "triplet", ((4, 5), (4, 5), (4, 5)), F.triplet_margin_loss),
+    Row("linear", "linear", ((2, 3, 4), (5, 4)), F.linear),
+    Row("linear", "linear", ((2, 3, 4), (5, 4), (5,)), F.linear),
+    Row("linear", "bilinear", ((3, 4), (3, 2), (5, 4, 2), (5,)), F.bilinear),
+    Row("linear", "mlp", ((3, 4), (6, 4), (6,), (2, 6), (2,)),
+        lambda x, w, b, v, c: F.linear(F.relu(F.linear(x, w, b)), v, c)),
+    Row("attention", "attention", QKV, _sdpa),
+    Row("attention", "attention", SQUARE, lambda q, k, v: _sdpa(q, k, v, causal=True), {"causal": True}),
+    Row("attention", "attention_bias", (*QKV, (3, 4, 5)), lambda q, k, v, b: _sdpa(q, k, v, b)),
+    Row("attention", "grouped_attention", ((2, 6, 4, 8), (2, 3, 5, 8), (2, 3, 5, 8)), _grouped),
+    Row("rope", "rope", ((2, 3, 8), (3, 4), (3, 4)), _rope),
+    Row("rope", "rope_angles", ((2, 3, 8),), _rope_angles, computed_in="f32"),
+    Row("optimizers", "sgd", (X, X, X, number(0.1)), _sgd),
+    Row("optimizers", "sgd", (X, X, X, number(0.1)),
+        lambda *a: _sgd(*a, nesterov=True), {"nesterov": True}),
+    Row("optimizers", "adam_step", (X, X, positive(3, 5), number(3.0)), _adam_step,
+        {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}),
+    Row("optimizers", "adam", (*MOMENTS, number(3.0), number(0.1)), _adam),
+    Row("optimizers", "adamw", (*MOMENTS, number(3.0), number(0.1)), lambda *a: _adam(*a, decay=0.01)),
+    Row("optimizers", "rmsprop", (X, X, positive(3, 5), number(0.1)), _rmsprop),
+    Row("optimizers", "adagrad", (X, X, positive(3, 5), number(0.1)), _adagrad),
+)  # fmt: skip

@@ -1,0 +1,109 @@
+"""Every function of the standard library against torch: values, gradients, second derivatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import tdsl
+from tests.kernels.reference import ROWS, Row
+from tests.tolerances import TOLERANCES
+
+TORCH = {"f32": torch.float32, "f64": torch.float64}
+
+
+def arguments(row: Row, dtype: str, *, grad: bool) -> list[Any]:
+    """The row's arguments as tensors of the dtype (integers and numbers as they are)."""
+    generator = np.random.default_rng(7)
+    made: list[Any] = []
+    for place, argument in enumerate(row.arguments):
+        if callable(argument):
+            value = argument(generator)
+        else:
+            value = generator.standard_normal(argument)
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(value)
+            if value.is_floating_point():
+                value = value.to(TORCH[dtype]).requires_grad_(grad and place not in row.frozen)
+        made.append(value)
+    return made
+
+
+def called(row: Row) -> Any:
+    function = getattr(getattr(tdsl.kernels, row.file), row.name)
+    return lambda *args: function(*args, **row.static)
+
+
+def flat(results: Any) -> list[Any]:
+    return list(results) if isinstance(results, tuple | list) else [results]
+
+
+def assert_close(actual: Any, expected: Any, dtype: str, condition: str) -> None:
+    relative, absolute = TOLERANCES[dtype, condition]
+    assert actual.dtype == expected.dtype
+    torch.testing.assert_close(actual, expected, rtol=relative, atol=absolute)
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_values_are_torchs(row: Row, dtype: str) -> None:
+    given = arguments(row, dtype, grad=False)
+    for actual, expected in zip(flat(called(row)(*given)), flat(row.torch(*given)), strict=True):
+        assert_close(actual, expected.to(TORCH[dtype]), row.computed_in or dtype, "value")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_first_and_second_gradients_are_torchs(row: Row) -> None:
+    found = [derivatives(function, row) for function in (called(row), row.torch)]
+    for condition, actual, expected in zip(("gradient", "second"), *found, strict=True):
+        for a, b in zip(actual, expected, strict=True):
+            assert_close(a, b, "f32" if row.computed_in else "f64", "gradient" if row.computed_in else condition)
+
+
+def derivatives(function: Any, row: Row) -> tuple[list[Any], list[Any]]:
+    """Gradients of a random combination of the results, and of one of the gradients."""
+    given = arguments(row, "f64", grad=True)
+    wanted = [a for a in given if isinstance(a, torch.Tensor) and a.requires_grad]
+    first = torch.autograd.grad(
+        combination(flat(function(*given))), wanted, create_graph=True, allow_unused=True
+    )
+    zeros = [torch.zeros_like(w) for w in wanted]
+    total = combination(filled(first, zeros))
+    if not total.requires_grad:
+        return filled(first, zeros), zeros
+    return filled(first, zeros), filled(torch.autograd.grad(total, wanted, allow_unused=True), zeros)
+
+
+def filled(gradients: Any, zeros: list[Any]) -> list[Any]:
+    return [z if g is None else g for g, z in zip(gradients, zeros, strict=True)]
+
+
+def combination(values: list[Any]) -> Any:
+    """A fixed random linear combination of all elements, so that no gradient cancels by symmetry."""
+    total = torch.zeros((), dtype=torch.float64)
+    for place, value in enumerate(values):
+        if value.is_floating_point():
+            generator = torch.Generator().manual_seed(place)
+            weights = torch.randn(value.shape, generator=generator, dtype=torch.float64)
+            total = total + (value * weights).sum()
+    return total
+
+
+def test_every_function_has_a_row() -> None:
+    files = dir(tdsl.kernels)
+    public = {(file, f.__name__) for file in files for f in getattr(tdsl.kernels, file)}
+    assert public == {(row.file, row.name) for row in ROWS}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["rms_norm", "layer_norm"])
+def test_half_precision_rounds_once(name: str, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(1)
+    count = 2 if name == "rms_norm" else 3
+    given = [torch.randn(s, generator=generator).to(dtype) for s in ((4, 6), (6,), (6,))[:count]]
+    function = getattr(tdsl.kernels.norms, name)
+    wide = function(*(g.to(torch.float32) for g in given))
+    assert torch.equal(function(*given), wide.to(dtype))
