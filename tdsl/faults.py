@@ -560,7 +560,7 @@ BAD_TARGET = Fault(
     "type",
     "this cannot be assigned to",
     "A target is a name, a tuple of names, or a name with its axes.",
-    "def f(x: f32) -> f32:\n    x[0] = 1\n    return x\n",
+    "def f(x: f32) -> f32:\n    x.y = 1\n    return x\n",
     "def f(x: f32) -> f32:\n    x = x + 1\n    return x\n",
 )
 SHADOWS_AXIS = Fault(

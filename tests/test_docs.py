@@ -51,17 +51,27 @@ def cases(language: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.chdir(ROOT)
+    source = page.read_text(encoding="utf-8")
     copy = tmp_path / f"{page.stem}.py"  # `tdsl.jit` reads the source from a file
-    copy.write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
+    copy.write_text(source, encoding="utf-8")
     namespace: dict[str, Any] = {"__name__": page.stem}
+    found = source
     for block in blocks(page):
         if block.language == "python":
             printed = StringIO()
             with redirect_stdout(printed):
                 exec(compile("\n" * block.line + block.text, copy, "exec"), namespace)
-            assert block.printed is None or printed.getvalue() == block.printed
+            if block.printed is not None:
+                found = found.replace(
+                    f"```text\n{block.printed}```", f"```text\n{printed.getvalue()}```"
+                )
+    if request.config.getoption("--update-golden"):
+        page.write_text(found, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == found
 
 
 @pytest.mark.parametrize("block", cases("tdsl"))

@@ -30,6 +30,8 @@ from tdsl.syntax.build import Builder, Problem, clean
 from tdsl.syntax.lexer import Source, Token, tokenize
 
 MAX_ERRORS = 20
+MAX_DEPTH = 600
+"""Open constructs that the parser holds at once; nested expressions take a few each."""
 FOREIGN = {
     "while": "a loop over an axis is `for t in range(S)`, one over constants `for i in range(3)`",
     "class": "a file holds functions and constants",
@@ -182,6 +184,8 @@ def _parse(tokens: Sequence[Token], start: str, source: Source) -> Any:
         except Problem as problem:
             raise problem.error from None
         previous = token
+        if len(parser.parser_state.state_stack) > MAX_DEPTH:
+            raise source.fail(faults.TOO_DEEP, token.span, limit=MAX_DEPTH)
     try:
         return parser.feed_eof()  # type: ignore[no-untyped-call]
     except UnexpectedInput:

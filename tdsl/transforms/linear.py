@@ -57,8 +57,12 @@ REDUCING = ("reduction", "contraction")
 def simplify_linear(
     function: Function, source: frozenset[Node], cotangents: Sequence[Node]
 ) -> Function:
-    """The simplest Function found: fewest reductions, then fewest nodes."""
-    best = function
+    """The simplest Function found: fewest reductions, then fewest nodes.
+
+    The first round counts whatever it costs: it also moves factors inside `where`, which keeps a NaN of
+    the branch not taken out of the gradient.
+    """
+    best = simplify(_Normaliser(function, source, cotangents).run(), source)
     for _ in range(MAX_ROUNDS):
         found = simplify(_Normaliser(best, source, cotangents).run(), source)
         if cost(found) >= cost(best):

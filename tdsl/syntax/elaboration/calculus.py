@@ -16,7 +16,7 @@ from tdsl.ir.node import OPS, Node
 from tdsl.ops import call as call_node
 from tdsl.ops import input_
 from tdsl.syntax import ast
-from tdsl.syntax.elaboration.arithmetic import settle
+from tdsl.syntax.elaboration.arithmetic import convert, settle
 from tdsl.syntax.elaboration.builtin import Given, builtin
 from tdsl.syntax.elaboration.expressions import evaluate, tensor
 from tdsl.syntax.elaboration.frame import Frame
@@ -67,7 +67,7 @@ def call_derivative(
     count = len(tensors) if pullbacks else len(positional)
     own = ast.Call(expr.function, tuple(positional[:count]), expr.keywords, expr.span)
     bound = bind(frame, function, own, ())
-    cotangents = [settle(frame, tensor(frame, e)) for e in positional[count:]]
+    cotangents = [tensor(frame, e) for e in positional[count:]]
     arguments = {k: settle(frame, v) if isinstance(v, Value) and not is_static_name(function, k) else v
                  for k, v in bound.items()}  # fmt: skip
     return _apply(frame, function, arguments, cotangents, expr.span, invoke)
@@ -135,7 +135,10 @@ def close(
             raise frame.fail(
                 faults.WRONG_COTANGENTS, span, expected=len(floating), found=len(cotangents)
             )
-        actual += [cotangent.node for cotangent in cotangents]
+        actual += [
+            convert(frame, cotangent, value.dtype, span, "the cotangent").node
+            for cotangent, value in zip(cotangents, floating, strict=True)
+        ]
     closed = Function(
         function.name,
         tuple(params),

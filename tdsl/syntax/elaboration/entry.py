@@ -32,6 +32,8 @@ from tdsl.syntax.elaboration.types import declare, dtype_of, is_pack, is_static,
 from tdsl.syntax.elaboration.values import AxisValue, FunctionValue, Meaning, Poison, Value, weak
 from tdsl.transforms.simplify import tidy
 
+MAX_NESTING = 100
+
 Static = bool | int | float | str | Dtype | tuple[int | str, ...] | None
 
 
@@ -175,6 +177,8 @@ def _elaborate(
         meaning = typed_results(frame, definition, returned)
     except Poisoned:
         raise combine(session.errors) from None
+    except RecursionError:
+        raise frame.fail(faults.TOO_DEEP, definition.span, limit=MAX_NESTING) from None
     if isinstance(meaning, Poison):
         raise combine(session.errors)
     return _function(session, definition, params, meaning)

@@ -50,6 +50,9 @@ def _sliced(frame: Frame, value: Value, expr: ast.Subscript) -> Value:
 
 def _filled(frame: Frame, value: Value, expr: ast.Subscript) -> list[ast.Expr | None]:
     """One item for each axis: `...` stands for as many full slices as are missing."""
+    for item in expr.items:
+        if isinstance(item, ast.NoneValue):
+            raise frame.fail(faults.NEW_AXIS, item.span)
     dots = [i for i, item in enumerate(expr.items) if isinstance(item, ast.Ellipsis)]
     missing = len(value.order) - len(expr.items) + len(dots)
     if missing < 0 or len(dots) > 1:
@@ -76,8 +79,6 @@ def _index_size(frame: Frame, expr: ast.Expr) -> Size:
     size = try_size(frame, expr)
     if size is not None:
         return frame.size(size)
-    if isinstance(expr, ast.NoneValue):
-        raise frame.fail(faults.NEW_AXIS, expr.span)
     meaning = evaluate(frame, expr)
     if isinstance(meaning, Value) and isinstance(meaning.static, int):
         return as_size(int(meaning.static))
