@@ -81,6 +81,8 @@ def jit(function: Callable[..., Any]) -> Function:
 class LazyFunction(Function):
     """A Function whose program is read from Python source when it is first needed."""
 
+    __doc__ = Function.__dict__["__doc__"]
+
     def __init__(self, function: Callable[..., Any]) -> None:
         object.__setattr__(self, "__wrapped__", function)
         object.__setattr__(self, "__module__", function.__module__)

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import traceback
+from argparse import Namespace
 from collections.abc import Sequence
 
 from tdsl.cli.commands import COMMANDS
@@ -23,10 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give the exit status."""
     options = parser().parse_args(arguments)
     try:
-        document, status = COMMANDS[options.command](options)
-        if options.json:
-            print(json.dumps(document, indent=2))
-        return status
+        return _run(options)
     except TdslError as error:
         _report(error)
         if options.json:
@@ -39,6 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print("internal error in tdsl: please report it with the program", file=sys.stderr)
         return FAULT_OF_OURS
+
+
+def _run(options: Namespace) -> int:
+    document, status = COMMANDS[options.command](options)
+    if options.json:
+        print(json.dumps(document, indent=2))
+    return status
 
 
 def _report(error: TdslError) -> None:

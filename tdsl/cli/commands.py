@@ -63,7 +63,7 @@ def _graph_text(options: Namespace) -> str:
     function = chosen(options)
     wrt = _names(options) if options.grad else None
     if options.arg:
-        specs = {name: spec_of(text) for name, text in map(_pair, options.arg)}
+        specs: dict[str, Any] = {name: spec_of(text) for name, text in map(_pair, options.arg)}
         lowered = function.lower(
             **specs, **_statics(options, function), grad=wrt or True, backend=options.backend
         )

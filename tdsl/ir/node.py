@@ -91,6 +91,7 @@ class Op:
             raise ValueError(f"two operations are called {self.name}")
 
     def __call__(self, *operands: Node, **attrs: object) -> Node:
+        """The node of this operation with these operands and attributes."""
         return make(self, operands, **attrs)
 
     def __repr__(self) -> str:

@@ -46,11 +46,12 @@ def _lines(
     if function.dtype_vars:
         kinds = ", ".join(f"{name}: {kind}" for name, kind in function.dtype_vars)
         lines.append(f"  where {kinds}")
-    for check in function.checks:
-        lines.append(f"  check {check.left} {check.relation} {check.right}: {check.message!r}")
-    for node in nodes:
-        if node.op.family != "input":
-            lines.append(f"  {names[node]} = {_call(node, names, printed)} : {_type(node)}")
+    lines += [f"  check {c.left} {c.relation} {c.right}: {c.message!r}" for c in function.checks]
+    lines += [
+        f"  {names[node]} = {_call(node, names, printed)} : {_type(node)}"
+        for node in nodes
+        if node.op.family != "input"
+    ]
     lines.append(f"  return {', '.join(names[r.node] for r in function.results)}")
     return lines
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from tdsl.syntax import ast
 from tdsl.syntax.lexer import Source
 
 Children = list[Any]
+Annotation = Callable[[str, Span, Source], ast.TypeExpr]
 Results = ast.TypeExpr | tuple[ast.TypeExpr, ...]
 
 
@@ -43,9 +44,10 @@ class Problem(Exception):
 class Builder(Transformer[LarkToken, Any]):
     """Methods are named after the grammar's rules and aliases."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, annotation: Annotation) -> None:
         super().__init__()
         self.source = source
+        self.annotation = annotation
         self.lines = source.lines()
 
     def place(self, child: Any) -> Span:
@@ -281,9 +283,7 @@ class Builder(Transformer[LarkToken, Any]):
             case ast.Subscript(value=ast.Name(id=dtype), items=items):
                 return ast.TypeExpr(dtype, items, expr.span)
             case ast.String(value=text):
-                from tdsl.syntax.parser import parse_annotation
-
-                return parse_annotation(text, expr.span, self.source)
+                return self.annotation(text, expr.span, self.source)
         raise self._problem(faults.NOT_A_TYPE, expr.span)
 
     def _problem(self, fault: Any, span: Span, **particulars: object) -> Problem:

@@ -86,7 +86,7 @@ def parse_annotation(text: str, span: Span, source: Source) -> ast.TypeExpr:
     inner = Source(text, span.file, span.line, span.column)
     tokens = [t for t in tokenize(inner) if t.kind != "NEWLINE"]
     try:
-        return Builder(inner).type_of(_parse(tokens, "expr", inner))
+        return Builder(inner, parse_annotation).type_of(_parse(tokens, "expr", inner))
     except Problem as problem:
         raise source.fail(faults.NOT_A_TYPE, span) from problem
 
@@ -285,7 +285,7 @@ def _known_terminals() -> frozenset[str]:
 @lru_cache(maxsize=8)
 def _callbacks(source: Source) -> Any:
     """The actions of the parser for one text: the builder's methods, applied as rules reduce."""
-    lark, builder = _grammar(), Builder(source)
+    lark, builder = _grammar(), Builder(source, parse_annotation)
     tree_builder = ParseTreeBuilder(  # type: ignore[no-untyped-call]
         lark.rules, object, maybe_placeholders=True
     )

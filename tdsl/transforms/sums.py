@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from tdsl.ir.node import Node
 from tdsl.ir.size import Axis
-from tdsl.ops import add, size_, sub, sum_, take
+from tdsl.ops import add, sub, take
 from tdsl.transforms.factor import Factory, size_term
 from tdsl.transforms.terms import Poly, Term, atom, collect, scale, times, without
 

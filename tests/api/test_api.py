@@ -24,18 +24,18 @@ def compiled(text: str) -> Any:
 
 
 @tdsl.jit
-def gelu(x: "T[*A]") -> "T[*A]":  # type: ignore[name-defined]  # noqa: F821
+def gelu(x: T[*A]) -> T[*A]:  # type: ignore[name-defined]  # noqa: F821
     """The exact form."""
     return HALF * x * (1 + erf(x / sqrt(2.0)))  # type: ignore[name-defined]  # noqa: F821
 
 
 @tdsl.jit
-def twice_gelu(x: "T[*A]") -> "T[*A]":  # type: ignore[name-defined]  # noqa: F821
+def twice_gelu(x: T[*A]) -> T[*A]:  # type: ignore[name-defined]  # noqa: F821
     return 2 * gelu(x)
 
 
 @tdsl.jit
-def faulty(x: "T[*A]") -> "T[*A]":  # type: ignore[name-defined]  # noqa: F821
+def faulty(x: T[*A]) -> T[*A]:  # type: ignore[name-defined]  # noqa: F821
     return rsqr(x)  # type: ignore[name-defined]  # noqa: F821
 
 
@@ -43,7 +43,9 @@ def test_compile_gives_a_function_or_a_module() -> None:
     f = compiled(SCALE)
     assert f.__name__ == "f"
     assert f.signature == "f(x: T[*B, D], w: T[D], eps: float = 0.0) -> T[*B, D]"
-    module = compiled('"""Doc."""\nN = 3\n\n' + SCALE + "\ndef g(x: f32) -> f32:\n    return x * N\n")
+    module = compiled(
+        '"""Doc."""\nN = 3\n\n' + SCALE + "\ndef g(x: f32) -> f32:\n    return x * N\n"
+    )
     assert module.__doc__ == "Doc."
     assert dir(module) == ["N", "f", "g"]
     assert module.N == 3
@@ -119,7 +121,7 @@ def test_sizes_are_solved_and_checked() -> None:
     assert f(np.ones((2, 6), np.float32)).shape == (2, 3)
     with pytest.raises(ValueError, match="of the form"):
         f(np.ones((2, 5), np.float32))
-    g = compiled("def g(x: f32[N]) -> f32[N-2]:\n    assert N > 2, \"too short\"\n    return x[2:]\n")
+    g = compiled('def g(x: f32[N]) -> f32[N-2]:\n    assert N > 2, "too short"\n    return x[2:]\n')
     with pytest.raises(ValueError, match="too short"):
         g(np.ones(2, np.float32))
 
@@ -128,7 +130,13 @@ def test_layouts_make_no_difference() -> None:
     f = compiled(SCALE)
     generator = np.random.default_rng(0)
     base, w = generator.standard_normal((4, 6)), generator.standard_normal(3)
-    views = [base[:, ::2], base[::-1, :3], base.T[:4, :3], np.broadcast_to(base[0, :3], (2, 3)), base[:0, :3]]
+    views = [
+        base[:, ::2],
+        base[::-1, :3],
+        base.T[:4, :3],
+        np.broadcast_to(base[0, :3], (2, 3)),
+        base[:0, :3],
+    ]
     for view in views:
         before = view.copy()
         np.testing.assert_array_equal(f(view, w), view * w)
@@ -169,9 +177,11 @@ def test_lower_prints_graphs() -> None:
 
 
 def test_checked_mode_names_the_operation() -> None:
-    f = compiled("def f(x: f64[N]) -> f64[N]:\n    y = log(x)\n    return y * 2\n").using(checked=True)
+    f = compiled("def f(x: f64[N]) -> f64[N]:\n    y = log(x)\n    return y * 2\n").using(
+        checked=True
+    )
     np.testing.assert_allclose(f(np.ones(2)), 0)
-    with pytest.raises(ValueError, match="`log` makes a NaN or infinity.*`y`"):
+    with pytest.raises(ValueError, match=r"`log` makes a NaN or infinity.*`y`"):
         f(np.zeros(2))
     g = compiled("def g(x: f64[N], i: i64[M]) -> f64[M]:\n    return take(x, i, axis=N)\n")
     i = np.array([0, 5])

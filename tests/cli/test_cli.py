@@ -49,7 +49,9 @@ def test_show_for_given_arguments(file: str, capsys: Output) -> None:
 
 def test_run(file: str, tmp_path: Path, capsys: Output) -> None:
     out = tmp_path / "out.npz"
-    assert main(["run", file, "--arg", "x=f64[2,3]", "--grad", "--seed", "1", "--out", str(out)]) == 0
+    assert (
+        main(["run", file, "--arg", "x=f64[2,3]", "--grad", "--seed", "1", "--out", str(out)]) == 0
+    )
     text = capsys.readouterr().out
     assert "result = float64[2]" in text
     assert "grad.x = float64[2, 3]" in text
@@ -80,7 +82,9 @@ def test_fmt(file: str, capsys: Output) -> None:
     assert main(["fmt", file]) == 0
     assert Path(file).read_text(encoding="utf-8") == SOURCE
     assert main(["fmt", "--check", file, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""])) == {"changed": []}
+    assert json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""])) == {
+        "changed": []
+    }
 
 
 @pytest.mark.parametrize("arguments", [[], ["nope"], ["show"], ["run", "x.tdsl", "--seed", "a"]])

@@ -107,9 +107,10 @@ def _sdpa(q: Any, k: Any, v: Any, bias: Any = 0.0, *, causal: bool = False) -> A
     return s.softmax(-1) @ v
 
 
-def _grouped(q: Any, k: Any, v: Any) -> Any:
+def _grouped(q: Any, k: Any, v: Any, *, causal: bool = False) -> Any:
     repeat = q.shape[1] // k.shape[1]
-    return _sdpa(q, k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1))
+    k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
+    return _sdpa(q, k, v, causal=causal)
 
 
 def _z_loss(x: Any, y: Any) -> Any:
@@ -128,8 +129,12 @@ def _adam(p: Any, g: Any, m: Any, v: Any, t: float, lr: float, decay: float = 0.
     return p * (1 - lr * decay) - lr * step, a, b
 
 
-def _adam_step(g: Any, m: Any, v: Any, t: float) -> Any:
-    p, a, b = _adam(torch.zeros_like(g), g, m, v, t, 1.0)
+def _adamw(p: Any, g: Any, m: Any, v: Any, t: float, lr: float) -> Any:
+    return _adam(p, g, m, v, t, lr, 0.01)
+
+
+def _adam_step(g: Any, m: Any, v: Any, t: float, lr: float) -> Any:
+    p, a, b = _adam(torch.zeros_like(g), g, m, v, t, lr)
     return -p, a, b
 
 
@@ -195,9 +200,10 @@ ROWS: tuple[Row, ...] = (
     Row("losses", "cross_entropy", ((4, 7), labels(4, 7)),
         lambda x, y: F.cross_entropy(x, y, label_smoothing=0.1), {"label_smoothing": 0.1}),
     Row("losses", "cross_entropy", ((4, 7), labels(4, 7), positive(7)),
-        lambda x, y, w: F.cross_entropy(x, y, w), frozen=(2,)),
+        F.cross_entropy, frozen=(2,)),
     Row("losses", "cross_entropy", ((4, 7), labels(4, 7), positive(7)),
-        lambda x, y, w: F.cross_entropy(x, y, w, label_smoothing=0.2), {"label_smoothing": 0.2}, frozen=(2,)),
+        lambda x, y, w: F.cross_entropy(x, y, w, label_smoothing=0.2),
+        {"label_smoothing": 0.2}, frozen=(2,)),
     Row("losses", "cross_entropy", ((4, 7), labels(4, 7)), _z_loss, {"z_loss": 0.1}),
     Row("losses", "kl_div", (X, probability(3, 5)), lambda x, y: (y * (y.log() - x)).mean()),
     Row("losses", "hinge", (X, signs(3, 5)), lambda x, y: (1 - x * y).clamp(min=0).mean()),
@@ -210,17 +216,19 @@ ROWS: tuple[Row, ...] = (
         lambda x, w, b, v, c: F.linear(F.relu(F.linear(x, w, b)), v, c)),
     Row("attention", "attention", QKV, _sdpa),
     Row("attention", "attention", SQUARE, lambda q, k, v: _sdpa(q, k, v, causal=True), {"causal": True}),
-    Row("attention", "attention_bias", (*QKV, (3, 4, 5)), lambda q, k, v, b: _sdpa(q, k, v, b)),
+    Row("attention", "attention_bias", (*QKV, (3, 4, 5)), _sdpa),
     Row("attention", "grouped_attention", ((2, 6, 4, 8), (2, 3, 5, 8), (2, 3, 5, 8)), _grouped),
+    Row("attention", "grouped_attention", ((2, 6, 4, 8), (2, 3, 4, 8), (2, 3, 4, 8)),
+        lambda q, k, v: _grouped(q, k, v, causal=True), {"causal": True}),
     Row("rope", "rope", ((2, 3, 8), (3, 4), (3, 4)), _rope),
     Row("rope", "rope_angles", ((2, 3, 8),), _rope_angles, computed_in="f32"),
     Row("optimizers", "sgd", (X, X, X, number(0.1)), _sgd),
     Row("optimizers", "sgd", (X, X, X, number(0.1)),
         lambda *a: _sgd(*a, nesterov=True), {"nesterov": True}),
-    Row("optimizers", "adam_step", (X, X, positive(3, 5), number(3.0)), _adam_step,
+    Row("optimizers", "adam_step", (X, X, positive(3, 5), number(3.0), number(0.1)), _adam_step,
         {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}),
     Row("optimizers", "adam", (*MOMENTS, number(3.0), number(0.1)), _adam),
-    Row("optimizers", "adamw", (*MOMENTS, number(3.0), number(0.1)), lambda *a: _adam(*a, decay=0.01)),
+    Row("optimizers", "adamw", (*MOMENTS, number(3.0), number(0.1)), _adamw),
     Row("optimizers", "rmsprop", (X, X, positive(3, 5), number(0.1)), _rmsprop),
     Row("optimizers", "adagrad", (X, X, positive(3, 5), number(0.1)), _adagrad),
 )  # fmt: skip

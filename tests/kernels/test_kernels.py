@@ -20,10 +20,8 @@ def arguments(row: Row, dtype: str, *, grad: bool) -> list[Any]:
     generator = np.random.default_rng(7)
     made: list[Any] = []
     for place, argument in enumerate(row.arguments):
-        if callable(argument):
-            value = argument(generator)
-        else:
-            value = generator.standard_normal(argument)
+        made_by = argument if callable(argument) else None
+        value: Any = made_by(generator) if made_by else generator.standard_normal(argument)  # type: ignore[arg-type]
         if isinstance(value, np.ndarray):
             value = torch.from_numpy(value)
             if value.is_floating_point():
@@ -60,7 +58,12 @@ def test_first_and_second_gradients_are_torchs(row: Row) -> None:
     found = [derivatives(function, row) for function in (called(row), row.torch)]
     for condition, actual, expected in zip(("gradient", "second"), *found, strict=True):
         for a, b in zip(actual, expected, strict=True):
-            assert_close(a, b, "f32" if row.computed_in else "f64", "gradient" if row.computed_in else condition)
+            assert_close(
+                a,
+                b,
+                "f32" if row.computed_in else "f64",
+                "gradient" if row.computed_in else condition,
+            )
 
 
 def derivatives(function: Any, row: Row) -> tuple[list[Any], list[Any]]:
@@ -74,7 +77,9 @@ def derivatives(function: Any, row: Row) -> tuple[list[Any], list[Any]]:
     total = combination(filled(first, zeros))
     if not total.requires_grad:
         return filled(first, zeros), zeros
-    return filled(first, zeros), filled(torch.autograd.grad(total, wanted, allow_unused=True), zeros)
+    return filled(first, zeros), filled(
+        torch.autograd.grad(total, wanted, allow_unused=True), zeros
+    )
 
 
 def filled(gradients: Any, zeros: list[Any]) -> list[Any]:

@@ -61,7 +61,9 @@ def test_page_lists_every_code(golden: Golden) -> None:
 
 def page() -> str:
     """docs/errors.md, made from the catalogue."""
-    parts = ["# Errors\n\nEvery diagnostic by its code: what it says, why, an example and its fix.\n"]
+    parts = [
+        "# Errors\n\nEvery diagnostic by its code: what it says, why, an example and its fix.\n"
+    ]
     for fault in CATALOGUE.values():
         parts.append(f"\n## {fault.code}: {fault.message}\n\n{fault.why}\n")
         if fault.example:

@@ -146,8 +146,7 @@ def call_builtin(frame: Frame, name: str, expr: ast.Call, first: ast.Expr | None
     bound: dict[str, ast.Expr] = {}
     keywords: dict[str, ast.Expr] = {}
     taken = len(known.parameters) if not known.variadic else known.required
-    for parameter, argument in zip(known.parameters[:taken], positional, strict=False):
-        bound[parameter] = argument
+    bound |= dict(zip(known.parameters[:taken], positional, strict=False))
     rest = positional[taken:]
     if rest and not known.variadic:
         raise frame.fail(

@@ -84,12 +84,14 @@ def _function_named(frame: Frame, target: ast.Attribute) -> FunctionValue:
 
 def property_of(frame: Frame, expr: ast.Attribute) -> Meaning:
     """`x.T` and `x.mT`."""
-    if isinstance(expr.value, ast.Name) and expr.value.id in FOREIGN_NAMES:
-        if expr.value.id not in frame.variables:
-            hint = FOREIGN_NAMES[expr.value.id]
-            if expr.name in DTYPES:
-                hint = f"write `{expr.name}`"
-            raise frame.fail(faults.UNKNOWN_NAME, expr.value.span, name=expr.value.id, hint=hint)
+    owner = expr.value
+    if (
+        isinstance(owner, ast.Name)
+        and owner.id in FOREIGN_NAMES
+        and owner.id not in frame.variables
+    ):
+        hint = f"write `{expr.name}`" if expr.name in DTYPES else FOREIGN_NAMES[owner.id]
+        raise frame.fail(faults.UNKNOWN_NAME, owner.span, name=owner.id, hint=hint)
     value = tensor(frame, expr.value)
     if expr.name == "T":
         return Value(value.node, tuple(reversed(value.order)), value.dtype, value.weak)

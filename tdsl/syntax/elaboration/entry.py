@@ -22,8 +22,8 @@ from tdsl.syntax.elaboration import (  # noqa: F401  (each enters its built-ins 
     slices,
 )
 from tdsl.syntax.elaboration.axes import axes_of
-from tdsl.syntax.elaboration.calculus import TRANSFORMS
-from tdsl.syntax.elaboration.calls import check_static, typed_results
+from tdsl.syntax.elaboration.calculus import TRANSFORMS, derivative_of
+from tdsl.syntax.elaboration.calls import check_static, invoke, typed_results
 from tdsl.syntax.elaboration.expressions import Poisoned, evaluate, static_value
 from tdsl.syntax.elaboration.frame import Frame, Session
 from tdsl.syntax.elaboration.program import Program
@@ -169,12 +169,7 @@ def _elaborate(
     frame = Frame(session, function.program, definition.name)
     try:
         params = _parameters(frame, definition, statics, ranks, given, dtypes)
-        returned = run(frame, definition.body)
-        if session.errors:
-            raise combine(session.errors)
-        if returned is None:
-            raise frame.fail(faults.NO_RETURN, definition.span, name=definition.name)
-        meaning = typed_results(frame, definition, returned)
+        meaning = _results(frame, function)
     except Poisoned:
         raise combine(session.errors) from None
     except RecursionError:
@@ -182,6 +177,23 @@ def _elaborate(
     if isinstance(meaning, Poison):
         raise combine(session.errors)
     return _function(session, definition, params, meaning)
+
+
+def _results(frame: Frame, function: FunctionValue) -> Meaning:
+    """What the body gives; a function with a hand-written derivative is a call of itself, kept whole."""
+    definition = function.definition
+    if derivative_of(function) is not None:
+        bound = {p.name: frame.variables[p.name] for p in definition.params}
+        meaning = invoke(frame, function, bound, definition.span)
+        if frame.session.errors:
+            raise combine(frame.session.errors)
+        return meaning
+    returned = run(frame, definition.body)
+    if frame.session.errors:
+        raise combine(frame.session.errors)
+    if returned is None:
+        raise frame.fail(faults.NO_RETURN, definition.span, name=definition.name)
+    return typed_results(frame, definition, returned)
 
 
 def _function(

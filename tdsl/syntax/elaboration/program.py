@@ -117,7 +117,7 @@ def _member(
         span,
         module,
         name=name,
-        module=source.module.file,
+        module=Path(source.module.file).stem,
         hint=f"it has {known}",
     )
 

@@ -1,0 +1,228 @@
+"""The standard library where formulas break: kinks, overflow, infinities, empty arrays, half precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
+
+import tdsl
+from tdsl.kernels import activations, attention, losses, norms, optimizers, softmax
+from tests.kernels.reference import ROWS, Row
+from tests.kernels.test_kernels import arguments, called, flat
+from tests.tolerances import TOLERANCES
+
+INF, NAN = float("inf"), float("nan")
+UNARY = [r for r in ROWS if r.file == "activations" and len(r.arguments) == 1]
+POINTS = [0.0, -0.0, 1e-300, -1e-30, 0.5, -0.5, 6.0, -6.0, 30.0, -30.0, 800.0, -800.0, 1e20, -1e20]
+ENDS = [1.0, -1.0, 3.0, -3.0]
+
+
+def tensor(*values: Any) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def gradients(function: Callable[..., Any], *given: torch.Tensor) -> list[Any]:
+    """The value, then the gradients of its sum with respect to the floating arguments."""
+    leaves = [g.clone().requires_grad_(g.is_floating_point()) for g in given]
+    value = function(*leaves)
+    wanted = [leaf for leaf in leaves if leaf.requires_grad]
+    return [value.detach(), *torch.autograd.grad(value.sum(), wanted)]
+
+
+def assert_same(actual: list[Any], expected: list[Any]) -> None:
+    for condition, a, e in zip(
+        ("value", *["gradient"] * len(actual)), actual, expected, strict=False
+    ):
+        relative, absolute = TOLERANCES["f64", condition]
+        torch.testing.assert_close(a, e, rtol=relative, atol=absolute, equal_nan=True)
+
+
+@pytest.mark.parametrize("row", UNARY, ids=lambda row: row.id)
+def test_activations_are_torchs_at_zero_and_where_exp_overflows(row: Row) -> None:
+    x = tensor(*POINTS, INF, -INF)
+    assert_same(gradients(called(row), x), gradients(row.torch, x))
+
+
+@pytest.mark.parametrize("row", UNARY, ids=lambda row: row.id)
+def test_activations_propagate_nan(row: Row) -> None:
+    assert torch.isnan(called(row)(tensor(NAN))).all()
+
+
+@pytest.mark.parametrize("row", UNARY, ids=lambda row: row.id)
+def test_finite_inputs_have_finite_first_and_second_derivatives(row: Row) -> None:
+    x = tensor(*POINTS, *ENDS).requires_grad_()
+    (first,) = torch.autograd.grad(called(row)(x).sum(), x, create_graph=True)
+    assert torch.isfinite(first).all()
+    if first.requires_grad:
+        (second,) = torch.autograd.grad(first.sum(), x)
+        assert torch.isfinite(second).all()
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_hand_written_derivative_is_that_of_the_function_called_from_outside(order: int) -> None:
+    x, one = np.array([-800.0, 0.0, 800.0]), np.ones(3)
+    sigmoid, softplus = activations.sigmoid, activations.softplus
+    if order == 1:
+        found = [tdsl.vjp(sigmoid)(x, one)[0], tdsl.vjp(softplus)(x, one)[0]]
+        expected = [[0.0, 0.25, 0.0], [0.0, 0.5, 1.0]]
+    else:
+        found = [tdsl.vjp(tdsl.vjp(f))(x, one, one)[0] for f in (sigmoid, softplus)]
+        expected = [[0.0, 0.0, 0.0], [0.0, 0.25, 0.0]]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_clamped_activations_have_their_slope_on_the_closed_interval() -> None:
+    assert gradients(activations.hardtanh, tensor(-1.0, 1.0))[1].tolist() == [1.0, 1.0]
+    assert gradients(activations.hardswish, tensor(-3.0, 3.0))[1].tolist() == [-0.5, 1.5]
+
+
+SOFTMAXES = [
+    (softmax.softmax, lambda x: F.softmax(x, -1)),
+    (softmax.softmin, lambda x: F.softmin(x, -1)),
+    (softmax.log_softmax, lambda x: F.log_softmax(x, -1)),
+    (softmax.logsumexp, lambda x: torch.logsumexp(x, -1)),
+]
+
+
+@pytest.mark.parametrize(("function", "reference"), SOFTMAXES, ids=lambda f: f.__name__)
+def test_softmaxes_of_infinities_and_ties_are_torchs(function: Any, reference: Any) -> None:
+    rows = [
+        [0, -INF, 1],
+        [-INF] * 3,
+        [INF, 0, 1],
+        [800, -800, 0],
+        [INF, INF, 0],
+        [2, 2, 2],
+        [NAN, 0, 1],
+    ]
+    x = tensor(*rows)
+    assert_same(gradients(function, x), gradients(reference, x))
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 3)], ids=str)
+@pytest.mark.parametrize(("function", "reference"), SOFTMAXES, ids=lambda f: f.__name__)
+def test_softmaxes_of_nothing_are_torchs(
+    function: Any, reference: Any, shape: tuple[int, ...]
+) -> None:
+    x = torch.zeros(shape, dtype=torch.float64)
+    assert_same(gradients(function, x), gradients(reference, x))
+
+
+CLASSES: dict[str, tuple[torch.Tensor, torch.Tensor, dict[str, Any]]] = {
+    "all ignored": (tensor([0.0, 1.0], [2.0, 3.0]), torch.tensor([-100, -100]), {}),
+    "no rows": (torch.zeros(0, 3, dtype=torch.float64), torch.zeros(0, dtype=torch.int64), {}),
+    "a masked class": (tensor([0, -INF, 1], [0, 1, 2]), torch.tensor([0, 2]), {}),
+    "large": (tensor([1e4, -1e4, 0], [1e4, 0, 0]), torch.tensor([1, 0]), {}),
+    "another index ignored": (
+        tensor([0, 1, 2], [3, 1, 2]),
+        torch.tensor([1, 2]),
+        {"ignore_index": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLASSES)
+def test_cross_entropy_at_its_edges_is_torchs(case: str) -> None:
+    logits, labels, static = CLASSES[case]
+    found, expected = (
+        gradients(lambda x, f=f: f(x, labels, **static), logits.double())
+        for f in (losses.cross_entropy, F.cross_entropy)
+    )
+    assert_same(found, expected)
+
+
+def test_a_nan_in_an_ignored_row_stays_there() -> None:
+    value, gradient = gradients(
+        lambda x: losses.cross_entropy(x, torch.tensor([-100, 1])), tensor([NAN, 0.0], [0.0, 0.0])
+    )
+    assert value.item() == pytest.approx(np.log(2.0))
+    assert gradient.tolist() == [[0.0, 0.0], [0.25 * 2, -0.5]]
+
+
+def test_losses_of_certain_probabilities_are_finite() -> None:
+    p, y = tensor(0.0, 1.0, 0.0, 1.0), tensor(0.0, 1.0, 1.0, 0.0)
+    found = gradients(losses.bce, p, y)
+    assert all(torch.isfinite(f).all() for f in found)
+    assert found[0].item() == F.binary_cross_entropy(p, y).item() == 50.0
+    x = tensor(800.0, -800.0, 800.0, -800.0)
+    assert_same(
+        gradients(losses.bce_with_logits, x, y), gradients(F.binary_cross_entropy_with_logits, x, y)
+    )
+
+
+def test_normalising_zero_has_finite_gradients() -> None:
+    x = torch.zeros(2, 3, dtype=torch.float64)
+    w = torch.ones(3, dtype=torch.float64)
+    assert_same(gradients(norms.l2_normalize, x), gradients(F.normalize, x))
+    assert_same(
+        gradients(norms.layer_norm, x, w, w),
+        gradients(lambda x, w, b: F.layer_norm(x, (3,), w, b), x, w, w),
+    )
+
+
+def test_a_causal_query_sees_no_later_key() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, 1, 4, 8, generator=generator, dtype=torch.float64) for _ in range(3))
+    torch.testing.assert_close(attention.attention(q, k, v, causal=True)[:, :, 0], v[:, :, 0])
+
+
+OPTIMIZERS: list[tuple[str, Any, int, dict[str, Any], dict[str, Any]]] = [
+    ("sgd", torch.optim.SGD, 1, {}, {"momentum": 0.9}),
+    ("sgd", torch.optim.SGD, 1, {"momentum": 0.0}, {}),
+    ("sgd", torch.optim.SGD, 1, {"nesterov": True, "decay": 0.1},
+     {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    ("adam", torch.optim.Adam, 2, {}, {}),
+    ("adamw", torch.optim.AdamW, 2, {}, {}),
+    ("rmsprop", torch.optim.RMSprop, 1, {}, {}),
+    ("adagrad", torch.optim.Adagrad, 1, {}, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize(("name", "optimizer", "states", "own", "theirs"), OPTIMIZERS)
+def test_three_steps_are_those_of_torch_optim(
+    name: str, optimizer: Any, states: int, own: Any, theirs: Any, dtype: str
+) -> None:
+    kind = {"f64": torch.float64, "f32": torch.float32}[dtype]
+    generator = torch.Generator().manual_seed(3)
+    p, *steps = (torch.randn(5, generator=generator, dtype=kind) for _ in range(4))
+    theirs_p = p.clone().requires_grad_()
+    reference = optimizer([theirs_p], lr=0.05, **theirs)
+    state = [torch.zeros(5, dtype=kind)] * states
+    for count, g in enumerate(steps, 1):
+        theirs_p.grad = g.clone()
+        reference.step()
+        time = [count] if name.startswith("adam") else []
+        p, *state = getattr(optimizers, name)(
+            p, g, *state, *time, torch.tensor(0.05, dtype=kind), **own
+        )
+    relative, absolute = TOLERANCES[dtype, "value"]
+    torch.testing.assert_close(p, theirs_p.detach(), rtol=relative, atol=absolute)
+
+
+HALF = {"f16": torch.float16, "bf16": torch.bfloat16}
+CONTRACTS = ("linear", "attention")
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_half_precision_is_f32_rounded_once(row: Row, dtype: str) -> None:
+    """But for operands of contractions, which are rounded before."""
+    is_array = [isinstance(a, torch.Tensor) and a.is_floating_point() and a.ndim > 0
+                for a in arguments(row, "f32", grad=False)]  # fmt: skip
+    given = [a.to(HALF[dtype]) if array else a
+             for a, array in zip(arguments(row, "f32", grad=False), is_array, strict=True)]  # fmt: skip
+    wide = [a.float() if array else a for a, array in zip(given, is_array, strict=True)]
+    found, expected = flat(called(row)(*given)), flat(called(row)(*wide))
+    for half, full in zip(found, expected, strict=True):
+        assert half.dtype == HALF[dtype]
+        if row.file in CONTRACTS:
+            relative, absolute = TOLERANCES[dtype, "value"]
+            torch.testing.assert_close(half.float(), full, rtol=relative, atol=absolute)
+        else:
+            assert torch.equal(half, full.to(half.dtype))

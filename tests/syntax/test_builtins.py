@@ -1,0 +1,171 @@
+"""Built-ins and expressions of the language beside NumPy: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import special
+
+import tdsl
+
+Check = Callable[..., Any]
+X = np.random.default_rng(0).standard_normal((3, 4))
+Y = np.random.default_rng(1).standard_normal(4)
+I = np.array([2, -1, 0, 9])  # noqa: E741  (the index of the examples)
+B = np.array([[True, False, True, True], [False, False, True, False], [True, True, True, True]])
+
+CASES: list[tuple[str, str, Check]] = [
+    # signature, body, NumPy
+    ("x: f64[N, D], y: f64[D]", "x + y * 2 - y / x", lambda x, y: x + y * 2 - y / x),
+    ("x: f64[N, D], y: f64[D]", "abs(x) ** 2.5 % 3 // 2", lambda x, y: np.abs(x) ** 2.5 % 3 // 2),
+    ("x: f64[N, D], y: f64[D]", "maximum(x, y) - minimum(y, x)", lambda x, y: np.maximum(x, y) - np.minimum(x, y)),
+    ("x: f64[N, D], y: f64[D]", "fmod(x, y) + remainder(x, y)", lambda x, y: np.fmod(x, y) + np.remainder(x, y)),
+    ("x: f64[N, D], y: f64[D]", "atan2(x, y) + pow(abs(x), y)", lambda x, y: np.arctan2(x, y) + np.abs(x) ** y),
+    ("x: f64[N, D]", "square(x) + reciprocal(x)", lambda x: x * x + 1 / x),
+    ("x: f64[N, D]", "round(x * 3) + sign(x) + neg(x)", lambda x: np.rint(x * 3) + np.sign(x) - x),
+    ("x: f64[N, D]", "polygamma(1, abs(x) + 1)", lambda x: special.polygamma(1, np.abs(x) + 1)),
+    ("x: f64[N, D]", "erf(x) + lgamma(abs(x) + 1)", lambda x: special.erf(x) + special.gammaln(np.abs(x) + 1)),
+    ("x: f64[N, D]", "clamp(x, lo=0) + clip(x, hi=0) + clamp(x, -1, 1)",
+     lambda x: np.maximum(x, 0) + np.minimum(x, 0) + np.clip(x, -1, 1)),
+    ("x: f64[N, D]", "(x > 0) & ~(x > 1) | (x < -1)", lambda x: (x > 0) & ~(x > 1) | (x < -1)),
+    ("x: f64[N, D]", "logical_xor(x > 0, x > 1)", lambda x: (x > 0) ^ (x > 1)),
+    ("x: f64[N, D]", "logical_and(x > 0, logical_not(x > 1))", lambda x: (x > 0) & ~(x > 1)),
+    ("x: f64[N, D]", "x if x > 0 else 0.1 * x", lambda x: np.where(x > 0, x, 0.1 * x)),
+    ("x: f64[N, D]", "isnan(x / 0) | isinf(x) | ~isfinite(x)", np.isnan),
+    ("x: f64[N, D]", "cast(x * 100, i32) << 2 >> 1 ^ 5", lambda x: ((x * 100).astype(np.int32) << 2 >> 1) ^ 5),
+    ("x: f64[N, D]", "-x + +x * pi - sqrt(2.0) * D", lambda x: -x + x * np.pi - np.sqrt(2.0) * 4),
+    ("x: f64[N, D]", "sum(x, axis=D)", lambda x: x.sum(1)),
+    ("x: f64[N, D]", "sum(x, axis=-2)", lambda x: x.sum(0)),
+    ("x: f64[N, D]", "x.sum(axis=(N, D))", lambda x: x.sum()),
+    ("x: f64[N, D]", "mean(x) + max(x) - amin(x)", lambda x: x.mean() + x.max() - x.min()),
+    ("x: f64[N, D]", "var(x, axis=D, correction=1)", lambda x: x.var(1, ddof=1)),
+    ("x: f64[N, D]", "std(x, axis=N)", lambda x: x.std(0)),
+    ("x: f64[N, D]", "prod(x, axis=(D, N))", lambda x: x.prod()),
+    ("x: f64[N, D]", "norm(x, axis=D) + norm(x, axis=D, ord=1)",
+     lambda x: np.linalg.norm(x, axis=1) + np.abs(x).sum(1)),
+    ("x: f64[N, D]", "norm(x, axis=D, ord=3)", lambda x: np.linalg.norm(x, 3, axis=1)),
+    ("x: f64[N, D]", "norm(x, axis=D, ord=inf)", lambda x: np.abs(x).max(1)),
+    ("x: f64[N, D]", "argmax(x, axis=D) + argmin(x, axis=D)", lambda x: x.argmax(1) + x.argmin(1)),
+    ("x: f64[N, D]", "argmax(x)", lambda x: x.argmax()),
+    ("b: bool[N, D]", "any(b, axis=D) | all(b, axis=D)", lambda b: b.any(1) | b.all(1)),
+    ("b: bool[N, D]", "sum(b, axis=D)", lambda b: b.sum(1)),
+    ("b: bool[N, D]", "b * b + b", lambda b: b),
+    ("x: f64[N, D]", "cumsum(x, axis=D) + cummax(x, axis=D)",
+     lambda x: x.cumsum(1) + np.maximum.accumulate(x, 1)),
+    ("x: f64[N, D]", "cumprod(x, axis=N)", lambda x: x.cumprod(0)),
+    ("x: f64[N, D]", "logcumsumexp(x, axis=D)", lambda x: np.log(np.exp(x).cumsum(1))),
+    ("x: f64[N, D], y: f64[D]", "dot(x, y, axis=D)", lambda x, y: x @ y),
+    ("x: f64[N, D], y: f64[D]", "x @ y", lambda x, y: x @ y),
+    ("x: f64[N, D], w: f64[O, D]", "x @ w.T", lambda x, w: x @ w.T),
+    ("x: f64[N, D], w: f64[O, D]", "x @ w.mT", lambda x, w: x @ w.T),
+    ("x: f64[N, D], w: f64[O, D]", 'einsum("nd,od->on", x, w)', lambda x, w: w @ x.T),
+    ("x: f64[N, D]", 'einsum("nd->d", x)', lambda x: x.sum(0)),
+    ("y: f64[D], i: i64[M]", "take(y, i, axis=D)", lambda y, i: np.array([y[2], 0, y[0], 0])),
+    ("x: f64[N, D], i: i64[D]", "take(x, i, axis=N)",
+     lambda x, i: np.where((i >= 0) & (i < 3), x[i.clip(0, 2), np.arange(4)], 0)),
+    ("x: f64[N, D]", "scatter_add(x, arange(D) % 2, axis=K, size=2)",
+     lambda x: np.stack([x[:, ::2].sum(1), x[:, 1::2].sum(1)], 1)),
+    ("i: i64[M], y: f64[D]", "one_hot(i, D)", lambda i, y: np.eye(10)[i.clip(-1)][:, :4].astype("f4") * (i >= 0)[:, None]),
+    ("x: f64[N, D]", "x[1:, ::2]", lambda x: x[1:, ::2]),
+    ("x: f64[N, D]", "x[..., ::-1][0]", lambda x: x[0, ::-1]),
+    ("x: f64[N, D]", "x[-1, 1:-1]", lambda x: x[-1, 1:-1]),
+    ("x: f64[N, D]", "x[:, :1] + x", lambda x: x[:, :1] + x),
+    ("x: f64[N, D]", "transpose(x, 0, 1)", lambda x: x.T),
+    ("x: f64[N, D]", "permute(x, (D, N))", lambda x: x.T),
+    ("x: f64[N, D]", "flatten(x)", lambda x: x.reshape(-1)),
+    ("x: f64[N, D]", "flatten(x, axes=(D, N))", lambda x: x.T.reshape(-1)),
+    ("x: f64[N, D]", "unflatten(x, axis=D, sizes=(H, 2))", lambda x: x.reshape(3, 2, 2)),
+    ("x: f64[N, 4]", "reshape(x, 2, 2*N)", lambda x: x.reshape(2, 6)),
+    ("x: f64[N, D]", "reshape(x, N*D)", lambda x: x.reshape(-1)),
+    ("x: f64[N, D]", "rename(x, D=K)", lambda x: x),
+    ("x: f64[N, D]", "rename(x, {0: K})", lambda x: x),
+    ("x: f64[N, D], y: f64[D]", "concat((x, x), axis=N)", lambda x, y: np.concatenate((x, x))),
+    ("x: f64[N, D]", "cat((x[:, 1:], x), axis=1)", lambda x: np.concatenate((x[:, 1:], x), 1)),
+    ("x: f64[N, D]", "stack((x, -x), axis=K)", lambda x: np.stack((x, -x))),
+    ("x: f64[N, 4]", "split(x, 2, axis=1)[1]", lambda x: x[:, 2:]),
+    ("x: f64[N, 4]", "chunk(x, 4, axis=1)[2]", lambda x: x[:, 2:3]),
+    ("x: f64[N, D]", "pad(x, axis=D, low=1, high=2, value=7)",
+     lambda x: np.pad(x, ((0, 0), (1, 2)), constant_values=7)),
+    ("x: f64[N, D]", "flip(x, axis=(N, D))", lambda x: x[::-1, ::-1]),
+    ("x: f64[N, D]", "roll(x, 3, axis=D) + roll(x, -1, axis=D)",
+     lambda x: np.roll(x, 3, 1) + np.roll(x, -1, 1)),
+    ("x: f64[N, D]", "squeeze(unsqueeze(x, 1))", lambda x: x),
+    ("x: f64[N, D]", "squeeze(unsqueeze(x, -1), axis=-1)", lambda x: x),
+    ("x: f64[N, D], y: f64[D]", "expand(y, N, D)", lambda x, y: np.broadcast_to(y, (3, 4))),
+    ("x: f64[N, D]", "tril(x) + triu(x, diagonal=1)", lambda x: x),
+    ("x: f64[N, D]", "diagonal(x)", lambda x: x.diagonal()),
+    ("x: f64[N, D]", "zeros(N, D) + ones(N, D, dtype=f64)", lambda x: np.ones((3, 4))),
+    ("x: f64[N, D]", "full((N, D), 2.5, dtype=f64) * ones_like(x) + zeros_like(x)", lambda x: np.full((3, 4), 2.5)),
+    ("x: f64[N, D]", "full(N, 3)", lambda x: np.full(3, 3)),
+    ("x: f64[N, D]", "arange(D)", lambda x: np.arange(4)),
+    ("x: f64[N, D]", "arange(1, 2*D, 3)", lambda x: np.arange(1, 8, 3)),
+    ("x: f64[N, D]", "arange(D, 0, -1)", lambda x: np.arange(4, 0, -1)),
+    ("x: f64[N, D]", "linspace(0, 1, D, dtype=f64)", lambda x: np.linspace(0, 1, 4)),
+    ("x: f64[N, D]", "logspace(0, 2, D, dtype=f64)", lambda x: np.logspace(0, 2, 4)),
+    ("x: f64[N, D]", "eye(N, D)", lambda x: np.eye(3, 4, dtype=np.float32)),
+    ("x: f64[N, D]", "checkpoint(save(stop_gradient(x)))", lambda x: x),
+    ("x: f64[N, D], flag: bool = True", "x if flag and not D is None or False else -x", lambda x: x),
+    ("x: f64[N, D], n: int = 3", "x * n + (1 if 0 < n < 5 else 2)", lambda x: x * 3 + 1),
+    ("x: f64[N, D], kind: str = \"a\"", "x if kind == \"a\" else -x", lambda x: x),
+    ("x: f64[N, D], t: DType = f32", "cast(x, t)", lambda x: x.astype(np.float32)),
+    ("x: f64[..., D]", "sum(x, axis=D)", lambda x: x.sum(-1)),
+    ("x: f64[*B]", "sum(x, axis=(*B,))", lambda x: x.sum()),
+]  # fmt: skip
+DATA: dict[str, Any] = {"x": X, "y": Y, "i": I, "b": B, "w": X[:2] + 1}
+
+
+@pytest.mark.parametrize(("signature", "body", "check"), CASES, ids=[c[1] for c in CASES])
+def test_built_in_is_numpys(signature: str, body: str, check: Check) -> None:
+    names = [
+        word.split(":")[0]
+        for word in signature.split(", ")
+        if ": f64[" in word or ": i64[" in word or ": bool[" in word
+    ]
+    given = [DATA[name] for name in names]
+    text = f"def f({signature}):\n    return {body}\n"
+    function: Any = tdsl.compile(text)
+    actual, expected = function(*given), check(*given)
+    assert actual.shape == np.shape(expected)
+    assert actual.dtype == np.asarray(expected).dtype
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-13)
+
+
+STATEMENTS = [
+    ("y[N, D] = cast(arange(N), f64) + zeros(D, dtype=f64)\n    return x + y", lambda x: x + np.arange(3)[:, None]),
+    ("h: f32[D, N] = x\n    return h", lambda x: x.T.astype(np.float32)),
+    ("a, (b, c) = x, (1, 2)\n    return a * b + c", lambda x: x + 2),
+    ("for i in range(1, 4):\n        x += i\n    return x", lambda x: x + 6),
+    ("x *= 2\n    x -= 1\n    x /= 4\n    return x", lambda x: (2 * x - 1) / 4),
+    ("if D is None:\n        return -x\n    elif False:\n        return x\n    else:\n        return 2 * x",
+     lambda x: 2 * x),
+    ("assert D > 0 and N >= 1, \"sizes\"\n    return x", lambda x: x),
+    ("\"\"\"Doc.\"\"\"\n    return x.T", lambda x: x.T),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "check"), STATEMENTS, ids=[s[0] for s in STATEMENTS])
+def test_statement(body: str, check: Check) -> None:
+    function: Any = tdsl.compile(f"def f(x: f64[N, D]):\n    {body}\n")
+    np.testing.assert_allclose(function(X), check(X), rtol=1e-6)
+
+
+HABITS = [
+    ("sum(x, keepdims=True)", "drop keepdims"),
+    ("torch.exp(x)", "not `torch.exp(x)`"),
+    ("np.float32", "not `np.exp(x)`"),
+    ("x.view(3)", "flatten"),
+    ("x.shape", "an axis name is its size"),
+    ("x.detach()", "stop_gradient"),
+    ("exp(x, dim=0)", "write `axis=`"),
+    ("len(x)", "an axis name is its size"),
+]
+
+
+@pytest.mark.parametrize(("body", "hint"), HABITS, ids=[h[0] for h in HABITS])
+def test_habits_of_other_libraries_get_a_remedy(body: str, hint: str) -> None:
+    with pytest.raises(tdsl.TdslError) as caught:
+        tdsl.compile(f"def f(x: f64[N, D]):\n    return {body}\n")
+    assert hint in caught.value.hint
