@@ -123,15 +123,15 @@ class Factory:
             if exponent != 1 or node not in self.sums:
                 continue
             axes, inner = self.sums[node]
+            rest = without(term, ((node, 1),))
             inside = tuple((n, e) for n, e in product.powers if inner.exponent(n))
             outside = tuple((n, e) for n, e in product.powers if not inner.exponent(n))
             movable = all(not set(axes) & set(n.axes) for n, _ in outside)
-            if inside and outside and movable and covers(inner, inside) and covers(term, outside):
+            if inside and outside and movable and covers(inner, inside) and covers(rest, outside):
                 whole = times(inner, Term(1.0, outside))
                 reduced = self._made(self.sum_node(self.build((whole,), node.dtype), axes))
                 self.sums[reduced] = (axes, whole)
-                rest = without(term, ((node, 1), *outside))
-                return times(rest, atom(reduced))
+                return times(without(rest, outside), atom(reduced))
         return term
 
     def _sum(self, terms: list[Term], dtype: AnyDtype) -> Signed:

@@ -1,0 +1,1 @@
+"""Measurements: run each module with `python -m benchmarks.NAME`."""

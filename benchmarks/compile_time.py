@@ -1,0 +1,116 @@
+"""What compiling and calling cost: `python -m benchmarks.compile_time [--json]`.
+
+Prints the import of tdsl, parsing and elaborating each library file, deriving and simplifying backwards,
+and a cached call on tiny arrays beside the same NumPy written by hand. Medians of repeated runs.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import tdsl
+from tdsl.data import data_path
+from tdsl.ir.dtype import F32
+from tdsl.syntax.elaboration.entry import check_program, elaborate
+from tdsl.syntax.elaboration.program import load_program
+from tdsl.transforms.differentiate import vjp
+
+BACKWARDS = (("softmax", "softmax"), ("norms", "rms_norm"), ("norms", "layer_norm"))
+
+
+def milliseconds(action: Callable[[], Any], runs: int = 7) -> float:
+    """The median time of an action, after one run to warm up."""
+    action()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return 1e3 * median(times)
+
+
+def import_time() -> float:
+    """Seconds inside a fresh process, without the interpreter's own start."""
+    code = "import time; t = time.perf_counter(); import tdsl; print(time.perf_counter() - t)"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            for _ in range(5)]  # fmt: skip
+    return 1e3 * median(float(run.stdout) for run in runs)
+
+
+def first_use_time() -> float:
+    """Milliseconds from the import to the first function compiled, in a fresh process."""
+    code = (
+        "import time; t = time.perf_counter(); import tdsl; "
+        "tdsl.compile('def f(x: f32) -> f32:\\n    return x\\n'); print(time.perf_counter() - t)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            for _ in range(5)]  # fmt: skip
+    return 1e3 * median(float(run.stdout) for run in runs)
+
+
+def call_overhead() -> tuple[float, float]:
+    """Microseconds of a cached call on 4x8 floats, and of the same NumPy by hand, in turn."""
+    rms: Any = tdsl.kernels.norms.rms_norm
+    x, w = np.ones((4, 8), np.float32), np.ones(8, np.float32)
+    eps, share = np.float32(1e-6), np.float32(1 / 8)
+
+    def by_hand() -> Any:
+        return x * np.reciprocal(np.sqrt((x * x).sum(-1) * share + eps))[:, None] * w
+
+    def many(action: Callable[[], Any]) -> Callable[[], None]:
+        return lambda: [action() for _ in range(2000)] and None
+
+    ours, theirs = [], []
+    for _ in range(5):
+        ours.append(milliseconds(many(lambda: rms(x, w)), 3) / 2)
+        theirs.append(milliseconds(many(by_hand), 3) / 2)
+    return median(ours), median(theirs)
+
+
+def rows() -> list[tuple[str, float, str]]:
+    """Every measurement: what, how much, unit."""
+    found = [
+        ("import tdsl", import_time(), "ms"),
+        ("import, first compile", first_use_time(), "ms"),
+    ]
+    for path in sorted(data_path("kernels").glob("*.tdsl")):
+        text = path.read_text(encoding="utf-8")
+
+        def front(text: str = text, file: str = str(path)) -> None:
+            check_program(load_program(text, file))
+
+        found.append((f"parse and elaborate {path.stem}", milliseconds(front), "ms"))
+    for file, name in BACKWARDS:
+        path = data_path("kernels") / f"{file}.tdsl"
+        program = load_program(path.read_text(encoding="utf-8"), str(path))
+        graph = elaborate(program, name, ranks={"B": 1, "A": 2}, dtypes={"T": F32})
+        found.append((f"derive and simplify {name}", milliseconds(lambda g=graph: vjp(g)), "ms"))  # type: ignore[misc]
+    ours, theirs = call_overhead()
+    found += [
+        ("cached call of rms_norm, 4x8", ours, "us"),
+        ("the same NumPy by hand", theirs, "us"),
+    ]
+    found.append(("ratio of the two", ours / theirs, "x"))
+    return found
+
+
+def main() -> None:
+    """Print the table, or one JSON document."""
+    found = rows()
+    if "--json" in sys.argv:
+        print(json.dumps([{"what": w, "value": v, "unit": u} for w, v, u in found], indent=2))
+        return
+    for what, value, unit in found:
+        print(f"{what:40} {value:9.2f} {unit}")
+
+
+if __name__ == "__main__":
+    main()

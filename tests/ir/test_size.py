@@ -1,0 +1,111 @@
+"""Laws of sizes: canonical form and arithmetic agree, equal polynomials are one, proofs are sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tdsl.ir.dtype import BF16, BOOL, F16, F32, F64, I8, I32, I64, U8, U32, U64, Dtype, promote
+from tdsl.ir.size import (
+    ZERO,
+    Size,
+    as_size,
+    copy,
+    floordiv,
+    index,
+    is_nonnegative,
+    maximum,
+    minimum,
+    mod,
+    name,
+)
+
+Python = Callable[[dict[str, int]], int]
+Pair = tuple[Size, Python]
+VALUES = st.fixed_dictionaries({n: st.integers(0, 9) for n in ("A", "B", "C")})
+
+
+def _floor(a: int, b: int) -> int:
+    return a // b if b else 0
+
+
+def _rest(a: int, b: int) -> int:
+    return a % b if b else 0
+
+
+LEAVES: st.SearchStrategy[Pair] = st.one_of(
+    st.integers(-4, 6).map(lambda k: (as_size(k), lambda env, k=k: k)),
+    st.sampled_from("ABC").map(lambda n: (name(n), lambda env, n=n: env[n])),
+)
+
+
+def _grow(inner: st.SearchStrategy[Pair]) -> st.SearchStrategy[Pair]:
+    def apply(parts: tuple[str, Pair, Pair, int]) -> Pair:
+        op, (a, f), (b, g), k = parts
+        made = {
+            "+": (lambda: a + b, lambda env: f(env) + g(env)),
+            "-": (lambda: a - b, lambda env: f(env) - g(env)),
+            "*": (lambda: a * b, lambda env: f(env) * g(env)),
+            "//": (lambda: floordiv(a, as_size(k)), lambda env: _floor(f(env), k)),
+            "%": (lambda: mod(a, as_size(k)), lambda env: _rest(f(env), k)),
+            "min": (lambda: minimum(a, b), lambda env: min(f(env), g(env))),
+            "max": (lambda: maximum(a, b), lambda env: max(f(env), g(env))),
+        }[op]
+        return made[0](), made[1]
+
+    ops = st.sampled_from(["+", "-", "*", "//", "%", "min", "max"])
+    return st.tuples(ops, inner, inner, st.integers(1, 4)).map(apply)
+
+
+SIZES = st.recursive(LEAVES, _grow, max_leaves=6)
+
+
+@given(SIZES, VALUES)
+def test_canonical_form_has_the_value_of_the_expression(pair: Pair, env: dict[str, int]) -> None:
+    size, python = pair
+    assert size.evaluate(env) == python(env)
+
+
+@given(SIZES, VALUES)
+def test_a_proof_that_a_size_is_not_negative_holds(pair: Pair, env: dict[str, int]) -> None:
+    size, _ = pair
+    if is_nonnegative(size):
+        assert size.evaluate(env) >= 0
+
+
+@given(SIZES, SIZES, SIZES)
+def test_equal_polynomials_are_one(a: Pair, b: Pair, c: Pair) -> None:
+    assert (a[0] + b[0]) * c[0] == c[0] * b[0] + a[0] * c[0]
+    assert a[0] - a[0] == ZERO
+
+
+def test_facts_make_halves_meet() -> None:
+    d, two = name("D"), as_size(2)
+    odd = mod(d, two).atom
+    assert odd is not None
+    assert (d - floordiv(d, two)).substitute({odd: ZERO}) == floordiv(d, two)
+    assert floordiv(d, two) * 2 + mod(d, two) == d
+
+
+def test_indices_stay_inside_their_axes() -> None:
+    h, d = name("H"), name("D")
+    place = index(h) * d + index(d)
+    assert floordiv(place, d) == index(h)
+    assert mod(place, d) == index(d)
+    assert copy(d) != d
+    assert copy(d, "K") != copy(d, "L")
+    assert copy(d, "K").evaluate({"D": 5}) == 5
+
+
+def test_promotion_is_the_array_apis() -> None:
+    table: list[tuple[Dtype, Dtype, Dtype | None]] = [
+        (I8, I32, I32), (U8, U32, U32), (I8, U8, DTYPE["i16"]), (I32, U32, I64), (U64, I8, None),
+        (BOOL, I8, I8), (BOOL, F32, F32), (I64, F16, F16), (F16, BF16, F32), (F32, F64, F64),
+    ]  # fmt: skip
+    for a, b, expected in table:
+        assert promote(a, b) == promote(b, a) == expected
+
+
+DTYPE = {"i16": Dtype("i16", "int", 16)}
