@@ -182,18 +182,16 @@ def _elaborate(
 def _results(frame: Frame, function: FunctionValue) -> Meaning:
     """What the body gives; a function with a hand-written derivative is a call of itself, kept whole."""
     definition = function.definition
-    if derivative_of(function) is not None:
-        bound = {p.name: frame.variables[p.name] for p in definition.params}
-        meaning = invoke(frame, function, bound, definition.span)
-        if frame.session.errors:
-            raise combine(frame.session.errors)
-        return meaning
+    bound = {p.name: frame.variables[p.name] for p in definition.params}
     returned = run(frame, definition.body)
     if frame.session.errors:
         raise combine(frame.session.errors)
     if returned is None:
         raise frame.fail(faults.NO_RETURN, definition.span, name=definition.name)
-    return typed_results(frame, definition, returned)
+    meaning = typed_results(frame, definition, returned)
+    if derivative_of(function) is None:
+        return meaning
+    return invoke(frame, function, bound, definition.span)
 
 
 def _function(
