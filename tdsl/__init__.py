@@ -37,6 +37,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_PLACES[name]), name)
         globals()[name] = value
         return value
+    if name == "ir":
+        import_module("tdsl.ops")  # its text form names operations
     if name in ("ir", "kernels", "errors"):
         return import_module(f"tdsl.{name}")
     raise AttributeError(f"module 'tdsl' has no attribute {name!r}")

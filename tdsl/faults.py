@@ -903,6 +903,16 @@ NOT_FINITE = Fault(
 )
 
 
+BAD_IR = Fault(
+    "E0701",
+    "syntax",
+    "this is not the text form of a function: {what}",
+    "`tdsl.ir.parse` reads what `lower(...).ir` prints.",
+    "",
+    "",
+)
+
+
 def catalogue() -> dict[str, Fault]:
     """Every fault by its code, in order."""
     rows = [value for value in globals().values() if isinstance(value, Fault)]

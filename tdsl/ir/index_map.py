@@ -36,7 +36,7 @@ class Divides:
     divisor: Size
 
     def __str__(self) -> str:
-        return f"{self.divisor} | {self.expr}"
+        return f"divides {self.divisor}, {self.expr}"
 
 
 Condition = InRange | Divides

@@ -46,15 +46,17 @@ def dtype_of(frame: Frame, type_: ast.TypeExpr) -> AnyDtype:
 def declare(frame: Frame, params: Sequence[ast.Param], ranks: dict[str, int] | None) -> None:
     """Bind the names in the outermost function's tensor types to themselves.
 
-    A pack becomes as many axes as `ranks` says, or one opaque axis.
+    A pack becomes as many axes as `ranks` says, or one opaque axis; beside an `Axis` parameter also a
+    last one, for positions to refer to.
     """
+    has_axis = any(param.type.dtype == "Axis" for param in params)
     for param in params:
         if is_static(param):
             continue
         _declare_dtype(frame, param.type)
         for item in param.type.axes or ():
             for inner in names_in(frame, item):
-                _declare_name(frame, inner, ranks)
+                _declare_name(frame, inner, ranks, has_axis)
 
 
 def _declare_dtype(frame: Frame, type_: ast.TypeExpr) -> None:
@@ -62,7 +64,9 @@ def _declare_dtype(frame: Frame, type_: ast.TypeExpr) -> None:
         frame.dtypes.setdefault(type_.dtype, DtypeVar(type_.dtype))
 
 
-def _declare_name(frame: Frame, item: ast.Expr, ranks: dict[str, int] | None) -> None:
+def _declare_name(
+    frame: Frame, item: ast.Expr, ranks: dict[str, int] | None, has_axis: bool
+) -> None:
     if isinstance(item, ast.Name):
         if item.id not in frame.variables:
             frame.axes.setdefault(item.id, name(item.id))
@@ -70,7 +74,8 @@ def _declare_name(frame: Frame, item: ast.Expr, ranks: dict[str, int] | None) ->
     text = pack_name(item)
     if text not in frame.packs:
         if ranks is None or text not in ranks:
-            frame.packs[text] = (pack(text),)
+            last = (name(f"{text}.last"),) if has_axis else ()
+            frame.packs[text] = (pack(text), *last)
         else:
             frame.packs[text] = tuple(name(f"{text}.{i}") for i in range(ranks[text]))
 
