@@ -155,6 +155,16 @@ def test_losses_of_certain_probabilities_are_finite() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["mse", "huber", "smooth_l1"])
+def test_quadratic_losses_curve_where_they_vanish(name: str) -> None:
+    x, y = tensor(0.0, 2.0).requires_grad_(), tensor(0.0, 2.0)
+    seconds: list[torch.Tensor] = []
+    for loss in (getattr(losses, name), getattr(F, f"{name}_loss")):
+        (first,) = torch.autograd.grad(loss(x, y), x, create_graph=True)
+        seconds += torch.autograd.grad(first.sum(), x)
+    assert_same(seconds[:1], seconds[1:])
+
+
 def test_normalising_zero_has_finite_gradients() -> None:
     x = torch.zeros(2, 3, dtype=torch.float64)
     w = torch.ones(3, dtype=torch.float64)
