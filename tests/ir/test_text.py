@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 
 import tdsl
-from tdsl.errors import TdslError
+from tdsl.errors import InternalError, TdslError
 from tdsl.ir import parse, print_function
 from tdsl.ir.dtype import F32
 from tdsl.ir.function import Function, Param, Result
 from tdsl.ir.node import Node, topological
-from tdsl.ops import CATALOGUE, Operation
+from tdsl.ir.size import name as axis_name
+from tdsl.ir.verify import verify
+from tdsl.ops import CATALOGUE, Operation, constant, exp, input_
 from tdsl.syntax.elaboration.entry import check_program, elaborate, signature
 from tdsl.syntax.elaboration.program import library_program
 from tdsl.transforms.differentiate import vjp
+from tdsl.transforms.simplify import simplify
 
 SAMPLES = [
     (name, place, node)
@@ -39,6 +42,7 @@ def function_of(node: Node) -> Function:
 @pytest.mark.parametrize(("name", "place", "node"), SAMPLES, ids=[f"{n}{i}" for n, i, _ in SAMPLES])
 def test_every_operation_round_trips(name: str, place: int, node: Node) -> None:
     function = function_of(node)
+    verify(function)
     assert parse(print_function(function)) == function
 
 
@@ -49,7 +53,8 @@ def test_the_library_and_its_backwards_round_trip(file: str, name: str) -> None:
     packs = {p.pack: 2 for p in signature(program, name).parameters if p.pack}
     generic = elaborate(program, name, STATIC.get(name))
     concrete = elaborate(program, name, STATIC.get(name), packs, frozenset(), {"T": F32, "S": F32})
-    for graph in (generic, concrete, vjp(generic), vjp(concrete)):
+    for graph in (generic, concrete, vjp(generic), vjp(concrete), simplify(concrete)):
+        verify(graph)
         again = parse(print_function(graph))
         assert print_function(again).split("\n")[0] == print_function(graph).split("\n")[0]
         assert [r.node for r in again.results] == [r.node for r in graph.results]
@@ -74,3 +79,21 @@ def test_broken_texts_are_refused_with_their_place(text: str) -> None:
         parse(text)
     assert caught.value.code == "E0701"
     assert caught.value.span is not None
+
+
+def test_the_verifier_refuses_broken_functions() -> None:
+    node = SAMPLES[-1][2]
+    function = function_of(node)
+    x = function.params[0]
+    n, m = axis_name("N"), axis_name("M")
+    broken = [
+        Function("f", (), function.results),
+        Function("f", (*function.params, x), function.results),
+        Function("f", (Param("y", (*x.shape, m), x.node), *function.params[1:]), function.results),
+        Function("f", function.params, (Result((), exp(input_(name="z", dtype=F32, axes=(n,)))),)),
+        Function("f", function.params, (Result((n, n), constant(value=1.0, dtype=F32)),)),
+        Function("f", (Param("c", (), constant(value=1.0, dtype=F32)),), ()),
+    ]
+    for candidate in broken:
+        with pytest.raises(InternalError):
+            verify(candidate)
