@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from tdsl.runtime.call import Target
+from tdsl.runtime.definition import Definition
 from tdsl.runtime.function import Function
+from tdsl.runtime.pipeline import Derivation
 from tdsl.syntax.elaboration.entry import (
     check_program,
     constants,
@@ -25,8 +29,7 @@ class Module:
         self.__name__ = name
         self.__doc__ = program.module.docstring
         self.__file__ = program.module.file
-        self._program = program
-        functions = {n: Function(program, n) for n in function_names(program)}
+        functions = {n: _member(program, n) for n in function_names(program)}
         self._members: dict[str, Any] = {**constants(program), **functions}
 
     def __getattr__(self, name: str) -> Any:
@@ -44,6 +47,15 @@ class Module:
 
     def __repr__(self) -> str:
         return f"<tdsl module {self.__name__}: {', '.join(f.__name__ for f in self)}>"
+
+
+def _member(program: Program, name: str) -> Function:
+    """A function of a program, or the derivative of one that a constant names."""
+    found = function_value(program, name)
+    definition = Definition(found.name, lambda: found.program)
+    steps = tuple(Derivation(*step) for step in found.derivative)
+    metadata = {"__name__": name, "__doc__": found.definition.docstring}
+    return Function(Target(definition, steps), metadata)
 
 
 def load(path: str | PathLike[str]) -> Module:
@@ -72,42 +84,36 @@ def compile(text: str, name: str = "<text>") -> Function | Module:
 def jit(function: Callable[..., Any]) -> Function:
     """A Function from a Python function's source, which is read and never executed.
 
-    Numbers and other tdsl functions that it names are taken from the Python file. Raises TdslError on
-    first use for what is not in the language.
+    Numbers and other tdsl functions that it names are taken from the Python file, as they are at first
+    use. Raises TdslError on first use for what is not in the language.
     """
-    return LazyFunction(function)
+    name = getattr(function, "__name__", repr(function))
+    kept = ("__name__", "__qualname__", "__module__", "__doc__")
+    metadata = {key: getattr(function, key, None) for key in kept}
+    definition = Definition(name, lambda: _read(function, definition))
+    return Function(Target(definition), {**metadata, "__name__": name, "__wrapped__": function})
 
 
-class LazyFunction(Function):
-    """A Function whose program is read from Python source when it is first needed."""
-
-    __doc__ = Function.__dict__["__doc__"]
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        object.__setattr__(self, "__wrapped__", function)
-        object.__setattr__(self, "__module__", function.__module__)
-        object.__setattr__(self, "name", function.__name__)
-        object.__setattr__(self, "derivations", ())
-        object.__setattr__(self, "backend", None)
-        object.__setattr__(self, "checked", False)
-        for cache in ("_specialisations", "_fast"):
-            object.__setattr__(self, cache, {})
-        object.__setattr__(self, "_signatures", [])
-
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute != "source":
-            raise AttributeError(attribute)
-        module, free = read_function(self.__wrapped__)
-        program = link(module, {name: _external(value) for name, value in free.items()})
-        check_program(program)
-        object.__setattr__(self, "source", program)
-        return program
+def _read(function: Callable[..., Any], definition: Definition) -> Program:
+    """The program of a jitted function: itself, and what its free names mean."""
+    module, free = read_function(function)
+    externals = {
+        name: _external(value)
+        for name, value in free.items()
+        if not (isinstance(value, Function) and value.target.definition is definition)
+    }
+    program = link(module, externals)
+    check_program(program)
+    return program
 
 
 def _external(value: object) -> object:
     """What a Python value means in the language: a number, a string, or another function."""
     if isinstance(value, Function):
-        return function_value(value.source, value.name)
+        target = value.target
+        found = function_value(target.definition.source, target.definition.name)
+        steps = tuple((d.kind, d.wrt, d.single) for d in target.derivations)
+        return replace(found, derivative=(*found.derivative, *steps))
     return value if isinstance(value, bool | int | float | str) else None
 
 

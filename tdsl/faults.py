@@ -755,6 +755,14 @@ NO_SUCH_FUNCTION = Fault(
     "",
     "",
 )
+SEVERAL_FUNCTIONS = Fault(
+    "E0313",
+    "name",
+    "{file} has {count} functions",
+    "A command that works on one function must be told which.",
+    "",
+    "",
+)
 UNREADABLE = Fault(
     "E0401",
     "value",
@@ -919,6 +927,14 @@ def catalogue() -> dict[str, Fault]:
     return {fault.code: fault for fault in sorted(rows, key=lambda fault: fault.code)}
 
 
+UNWRITABLE = Fault(
+    "E0404",
+    "value",
+    "{file} cannot be written: {reason}",
+    "The folder must exist and allow it.",
+    "",
+    "",
+)
 EMPTY_ARGMAX = Fault(
     "E0350",
     "index",

@@ -14,7 +14,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from tdsl.cli.commands import COMMANDS
-from tdsl.cli.options import parser
+from tdsl.cli.options import parse
 from tdsl.errors import TdslError, render
 
 FAULT_OF_PROGRAM, WRONG_USAGE, FAULT_OF_OURS = 1, 2, 70
@@ -22,7 +22,7 @@ FAULT_OF_PROGRAM, WRONG_USAGE, FAULT_OF_OURS = 1, 2, 70
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give the exit status."""
-    options = parser().parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(options)
     except TdslError as error:
@@ -43,6 +43,7 @@ def _run(options: Namespace) -> int:
     document, status = COMMANDS[options.command](options)
     if options.json:
         print(json.dumps(document, indent=2))
+    sys.stdout.flush()
     return status
 
 

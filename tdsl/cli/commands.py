@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,19 +11,16 @@ import numpy as np
 
 from tdsl import faults
 from tdsl.api import load
-from tdsl.cli.data import argument, made_arguments, static
+from tdsl.cli.data import argument, filled, index_limits, static
 from tdsl.errors import TdslError, combine
-from tdsl.ir.text import print_function
+from tdsl.ir.dtype import may_be_float
+from tdsl.ops import numpy_dtype
 from tdsl.runtime.function import Function
-from tdsl.runtime.lowered import spec_of
+from tdsl.runtime.lowered import parse_spec
 from tdsl.syntax.ast import dump
-from tdsl.syntax.elaboration.entry import elaborate
 from tdsl.syntax.elaboration.program import read_source
 from tdsl.syntax.format import format_source
 from tdsl.syntax.parser import parse_module
-from tdsl.transforms.differentiate import vjp
-from tdsl.transforms.inline import inline_calls
-from tdsl.transforms.simplify import simplify
 
 Outcome = tuple[object, int]
 
@@ -61,96 +57,122 @@ def show(options: Namespace) -> Outcome:
 def _graph_text(options: Namespace) -> str:
     """The IR or its backward: generic, or for the dtypes and shapes of `--arg`."""
     function = chosen(options)
-    wrt = _names(options) if options.grad else None
-    if options.arg:
-        specs: dict[str, Any] = {name: spec_of(text) for name, text in map(_pair, options.arg)}
-        lowered = function.lower(
-            **specs, **_statics(options, function), grad=wrt or True, backend=options.backend
-        )
-        return (lowered.ir if options.stage == "ir" else lowered.backward_ir) or ""
-    graph = elaborate(function.source, function.name, _statics(options, function))
-    if options.stage == "backward":
-        return print_function(vjp(graph, wrt))
-    return print_function(simplify(inline_calls(graph)))
+    given: dict[str, Any] = {name: parse_spec(text) for name, text in options.arg}
+    given |= _statics(options, function)
+    grad = (_names(options) or True) if options.stage == "backward" else None
+    lowered = function.lower(**given, grad=grad, backend=options.backend)
+    return (lowered.backward_ir if options.stage == "backward" else lowered.ir) or ""
 
 
 def run(options: Namespace) -> Outcome:
     """Run a function on given or random data, and print results and gradients."""
     function = chosen(options).using(backend=options.backend)
-    given = {name: argument(name, text) for name, text in map(_pair, options.arg)}
     statics = _statics(options, function)
-    arrays = made_arguments(function, given, options.seed, statics)
-    results = function(**arrays, **statics)
-    results = results if isinstance(results, tuple) else (results,)
-    names = ["result"] if len(results) == 1 else [f"result{i}" for i in range(len(results))]
-    found: dict[str, Any] = dict(zip(names, results, strict=True))
-    if options.grad is not None:
-        found |= _gradients(function, arrays, statics, results, _names(options))
+    own = {p.name for p in function.target.signature.parameters}
+    given = {name: argument(text) for name, text in options.arg}
+    wants_gradients = options.grad is not None
+    cotangents = {n: v for n, v in given.items() if n not in own and wants_gradients}
+    arguments = {n: v for n, v in given.items() if n not in cotangents}
+    generator = np.random.default_rng(options.seed)
+    limits = index_limits(function, arguments, statics)
+    arrays = {n: filled(v, generator, limits.get(n)) for n, v in arguments.items()}
+    results = _named_results(function(**arrays, **statics))
+    if wants_gradients:
+        incoming = {n: filled(v, generator, None) for n, v in cotangents.items()}
+        results |= _gradients(function, {**arrays, **statics}, incoming, _names(options))
     if options.out:
-        np.savez(options.out, **found)
-    _say(options, "\n".join(f"{name} = {_text(value)}" for name, value in found.items()))
-    return {"function": function.name, "results": {k: _described(v) for k, v in found.items()}}, 0
+        _save(options.out, results)
+    _say(options, "\n".join(f"{name} = {_text(value)}" for name, value in results.items()))
+    described = {name: _described(value) for name, value in results.items()}
+    return {"function": function.__name__, "results": described}, 0
+
+
+def _named_results(results: Any) -> dict[str, Any]:
+    if not isinstance(results, tuple):
+        return {"result": results}
+    return {f"result{i}": result for i, result in enumerate(results)}
 
 
 def _gradients(
     function: Function,
-    arrays: Mapping[str, Any],
-    statics: Mapping[str, Any],
-    results: tuple[Any, ...],
+    arguments: Mapping[str, Any],
+    cotangents: Mapping[str, Any],
     names: tuple[str, ...] | None,
 ) -> dict[str, Any]:
-    """Gradients of the sum of all floating results."""
+    """Gradients of the sum of all floating results, where no cotangents are given."""
     pullback = function.derive("vjp", names)
-    ones = [np.ones_like(r) for r in results if r.dtype.kind not in "biu"]
-    shares = pullback(*arrays.values(), *ones, **statics)
-    floating = [k for k, v in arrays.items() if np.asarray(v).dtype.kind not in "biu"]
-    return {f"grad.{n}": g for n, g in zip(names or floating, shares, strict=True)}
+    lowered = function.lower(**arguments, grad=names or True)
+    if lowered.backward is None:
+        return {}
+    own = lowered.graph.params
+    incoming = dict(cotangents)
+    for param in lowered.backward.params[len(own) :]:
+        shape = [size.evaluate(lowered.sizes) for size in param.shape]
+        incoming.setdefault(param.name, np.ones(shape, numpy_dtype(param.dtype)))
+    shares = pullback(**arguments, **incoming)
+    wanted = names or [param.name for param in own if may_be_float(param.dtype)]
+    return {f"grad.{n}": gradient for n, gradient in zip(wanted, shares, strict=True)}
+
+
+def _save(file: str, results: Mapping[str, Any]) -> None:
+    """Write the results; bf16, which the format has not, as f32."""
+    plain = {n: v.astype(np.float32) if v.dtype.kind == "V" else v for n, v in results.items()}
+    try:
+        np.savez(file, allow_pickle=False, **plain)
+    except OSError as error:
+        raise faults.UNWRITABLE.at(file=file, reason=error.strerror or str(error)) from None
 
 
 def fmt(options: Namespace) -> Outcome:
-    """Format files in place, or say which would change."""
+    """Format files in place, or say which would change. Every faulty file is reported."""
     changed = []
+    errors: list[TdslError] = []
     for file in options.files:
-        text = read_source(Path(file))
-        formatted = format_source(text, file)
-        if formatted != text:
-            changed.append(file)
-            if not options.check:
-                Path(file).write_text(formatted, encoding="utf-8")
+        try:
+            if _format(file, write=not options.check):
+                changed.append(file)
+        except TdslError as error:
+            errors.append(error)
     for file in changed:
         _say(options, f"{'would format' if options.check else 'formatted'} {file}")
+    if errors:
+        raise combine(errors)
     return {"changed": changed}, 1 if options.check and changed else 0
+
+
+def _format(file: str, *, write: bool) -> bool:
+    """Format one file; whether it changes."""
+    text = read_source(Path(file))
+    formatted = format_source(text, file)
+    if formatted != text and write:
+        try:
+            Path(file).write_text(formatted, encoding="utf-8")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise faults.UNWRITABLE.at(file=file, reason=reason) from None
+    return formatted != text
 
 
 def chosen(options: Namespace) -> Function:
     """The function that `--fn` names; the only one, without it."""
-    module = load(options.file)
-    functions = {function.name: function for function in module}
+    functions = {function.__name__: function for function in load(options.file)}
     if options.fn is not None and options.fn in functions:
         return functions[options.fn]
     if options.fn is None and len(functions) == 1:
         return next(iter(functions.values()))
-    raise faults.NO_SUCH_FUNCTION.at(
-        name=options.fn or "",
-        file=options.file,
-        hint=f"choose one with --fn: {', '.join(functions)}",
-    )
+    if options.fn is None:
+        hint = f"choose one with --fn: {', '.join(functions)}" if functions else ""
+        raise faults.SEVERAL_FUNCTIONS.at(file=options.file, count=len(functions), hint=hint)
+    hint = f"it has {', '.join(functions)}"
+    raise faults.NO_SUCH_FUNCTION.at(name=options.fn, file=options.file, hint=hint)
 
 
 def _statics(options: Namespace, function: Function) -> dict[str, Any]:
-    return {name: static(function, name, text) for name, text in map(_pair, options.static)}
+    return {name: static(function, name, text) for name, text in options.static}
 
 
 def _names(options: Namespace) -> tuple[str, ...] | None:
-    return tuple(options.grad.split(",")) if options.grad else None
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        print(f"tdsl: `{text}` is not NAME=VALUE", file=sys.stderr)
-        raise SystemExit(2)
-    return name, value
+    return tuple(name.strip() for name in options.grad.split(",")) if options.grad else None
 
 
 def _say(options: Namespace, text: str) -> None:
@@ -164,8 +186,16 @@ def _text(value: Any) -> str:
 
 
 def _described(value: Any) -> dict[str, object]:
-    plain = value.astype(np.float64) if value.dtype.name == "bfloat16" else value
-    return {"dtype": str(value.dtype), "shape": list(value.shape), "values": plain.tolist()}
+    plain = value.astype(np.float64) if value.dtype.kind in "fV" else value
+    values = plain.tolist() if np.isfinite(plain).all() else _spelled(plain.tolist())
+    return {"dtype": str(value.dtype), "shape": list(value.shape), "values": values}
+
+
+def _spelled(values: Any) -> Any:
+    """NaN and infinities as text: JSON has no numbers for them."""
+    if isinstance(values, list):
+        return [_spelled(value) for value in values]
+    return values if np.isfinite(values) else str(values)
 
 
 COMMANDS: dict[str, Callable[[Namespace], Outcome]] = {

@@ -1,4 +1,8 @@
-"""Values on the command line: specs as random data, numbers, files, static values."""
+"""Values on the command line: specs as random data, numbers, files, static values.
+
+In: the text of `--arg` and `--static`. Out: arrays, numbers, facts still to be filled with data, and
+static values. Between: the same seed gives the same data.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +14,30 @@ import numpy as np
 
 from tdsl import faults
 from tdsl.errors import TdslError
-from tdsl.ir.dtype import DTYPES
-from tdsl.ops import numpy_dtype, scatter, take
-from tdsl.runtime.binding import solve
+from tdsl.ir.node import Node
+from tdsl.ops import input_, numpy_dtype, scatter, take
+from tdsl.runtime.binding import Fact
 from tdsl.runtime.function import Function
-from tdsl.runtime.lowered import parse_spec, spec_of
+from tdsl.runtime.lowered import parse_spec
+
+UNINDEXED = 10
 
 
-def argument(name: str, text: str) -> Any:
-    """A VALUE: `@file.npy`, a number, or a spec (still to be filled with data)."""
+def argument(text: str) -> Any:
+    """A VALUE: `@file.npy`, a number, or the fact of a spec, still to be filled with data.
+
+    Raises TdslValueError for a file that is none, or a text that is no VALUE.
+    """
     if text.startswith("@"):
         try:
             return np.load(Path(text[1:]), allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
+            reason = error.strerror if isinstance(error, OSError) else None
             raise faults.UNREADABLE.at(
-                file=text[1:], reason=str(error) or "it is no .npy file"
+                file=text[1:], reason=reason or "it is no .npy file of numbers"
             ) from None
     number = _number(text)
-    if number is not None:
-        return number
-    parse_spec(text)
-    return text
+    return parse_spec(text) if number is None else number
 
 
 def _number(text: str) -> int | float | None:
@@ -43,59 +50,56 @@ def _number(text: str) -> int | float | None:
 
 
 def static(function: Function, name: str, text: str) -> Any:
-    """A static value, by the parameter's type."""
-    kinds = {p.name: p.kind for p in function._signature.parameters}
-    if kinds.get(name) in ("str", "DType"):
-        return text
-    if kinds.get(name) == "bool" or text in ("True", "False", "true", "false"):
-        return text in ("True", "true", "1")
-    number = _number(text)
+    """A static value, by the parameter's type; text that does not fit is left to the call to refuse."""
+    kinds = {p.name: p.kind for p in function.target.signature.parameters}
+    kind = kinds.get(name)
+    if kind == "bool":
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if kind == "Axis":
+        return _axis(text)
+    number = _number(text) if kind in ("int", "float") else None
     return text if number is None else number
 
 
-def made_arguments(
-    function: Function, given: Mapping[str, Any], seed: int, statics: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The arguments with data in place of specs: normal floats, integers uniform over what they index."""
-    generator = np.random.default_rng(seed)
-    specs = {k: spec_of(v) if isinstance(v, str) else v for k, v in given.items()}
-    limits = _index_limits(function, specs, statics)
-    ordered = [p.name for p in function._signature.parameters if p.name in given]
-    return {
-        name: _filled(given[name], generator, limits.get(name, 10))
-        if isinstance(given[name], str)
-        else given[name]
-        for name in (*ordered, *(n for n in given if n not in ordered))
-    }
+def _axis(text: str) -> int | str | tuple[int | str, ...]:
+    """A position, a name, or several of these in parentheses."""
+    items = [item.strip() for item in text.strip().removeprefix("(").removesuffix(")").split(",")]
+    axes = tuple(int(i) if i.lstrip("-").isdecimal() else i for i in items if i)
+    return axes[0] if len(axes) == 1 and "(" not in text else axes
 
 
-def _filled(spec: str, generator: np.random.Generator, limit: int) -> Any:
-    dtype_name, shape = parse_spec(spec)
-    dtype = DTYPES[dtype_name]
-    if dtype.kind == "bool":
-        return generator.integers(0, 2, shape).astype(bool)
-    if dtype.kind in ("int", "uint"):
-        return generator.integers(0, max(1, limit), shape).astype(numpy_dtype(dtype))
-    return np.asarray(generator.standard_normal(shape)).astype(numpy_dtype(dtype))
-
-
-def _index_limits(
-    function: Function, specs: Mapping[str, Any], statics: Mapping[str, Any]
-) -> dict[str, int]:
-    """The size of the axis that each integer parameter indexes, seen in the graph."""
+def filled(value: Any, generator: np.random.Generator, limit: int | None) -> Any:
+    """The value itself; of a fact random data: normal floats, integers below the limit."""
+    if not isinstance(value, Fact) or value.dtype is None:
+        return value
+    dtype = numpy_dtype(value.dtype)
     try:
-        found = function.lower(**specs, **statics)
-        bound, _ = function._bound((), {**specs, **statics})
-        shapes = {k: np.shape(v) for k, v in bound.tensors.items()}
-        sizes = solve(found.graph, shapes)
+        if value.dtype.kind == "bool":
+            return generator.integers(0, 2, value.shape).astype(dtype)
+        if value.dtype.kind in ("int", "uint"):
+            high = UNINDEXED if limit is None else max(1, limit)
+            return generator.integers(0, high, value.shape).astype(dtype)
+        return np.asarray(generator.standard_normal(value.shape)).astype(dtype)
+    except (MemoryError, ValueError):
+        text = f"{value.dtype}{list(value.shape)}"
+        raise faults.BAD_SPEC.at(text=text, note="there is no memory for so many values") from None
+
+
+def index_limits(
+    function: Function, given: Mapping[str, Any], statics: Mapping[str, Any]
+) -> dict[str, int]:
+    """For each integer parameter the least size of the axes that it indexes, as the graph shows."""
+    try:
+        lowered = function.lower(**given, **statics)
     except TdslError:
-        return {}
+        return {}  # the call itself reports what is wrong
     limits: dict[str, int] = {}
-    reaches: dict[Any, set[str]] = {}
-    for node in found.graph.nodes():
-        names = {node["name"]} if node.op.family == "input" else set()
-        reaches[node] = names.union(*(reaches[o] for o in node.operands))
+    reaches: dict[Node, set[str]] = {}
+    for node in lowered.graph.nodes():
+        names = {node["name"]} if node.op is input_ else set()
+        reaches[node] = names.union(*(reaches[operand] for operand in node.operands))
         if node.op in (take, scatter):
+            size = node["axis"].evaluate(lowered.sizes)
             for name in reaches[node.operands[1]]:
-                limits[name] = node["axis"].evaluate(sizes)
+                limits[name] = min(size, limits.get(name, size))
     return limits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from tdsl import __version__
 
@@ -23,17 +24,35 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options; exits with status 2 for wrong usage. `--grad` alone takes no word after it."""
+    return parser().parse_args(["--grad=" if a == "--grad" else a for a in arguments])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"`{text}` is not NAME=VALUE")
+    return name, value
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"`{text}` is not a non-negative integer")
+    return int(text)
+
+
 def _common(command: argparse.ArgumentParser, *, many: bool) -> None:
     if many:
         command.add_argument("files", nargs="+", metavar="FILE")
     else:
         command.add_argument("file", metavar="FILE")
         command.add_argument("--fn", metavar="F", help="the function, if the file has several")
-        command.add_argument("--static", action="append", default=[], metavar="NAME=VALUE")
-        command.add_argument("--backend", metavar="B")
         command.add_argument(
-            "--grad", nargs="?", const="", metavar="NAMES", help="with gradients (of NAMES)"
+            "--static", action="append", default=[], metavar="NAME=VALUE", type=_pair
         )
+        command.add_argument("--backend", metavar="B")
+        command.add_argument("--grad", metavar="NAMES", help="with gradients (of NAMES)")
     command.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
@@ -44,14 +63,14 @@ def _check(command: argparse.ArgumentParser) -> None:
 def _show(command: argparse.ArgumentParser) -> None:
     _common(command, many=False)
     command.add_argument("--stage", required=True, choices=STAGES)
-    command.add_argument("--arg", action="append", default=[], metavar="NAME=SPEC")
+    command.add_argument("--arg", action="append", default=[], metavar="NAME=SPEC", type=_pair)
     command.add_argument("--target", metavar="T")
 
 
 def _run(command: argparse.ArgumentParser) -> None:
     _common(command, many=False)
-    command.add_argument("--arg", action="append", default=[], metavar="NAME=VALUE")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--arg", action="append", default=[], metavar="NAME=VALUE", type=_pair)
+    command.add_argument("--seed", type=_seed, default=0)
     command.add_argument("--out", metavar="FILE.npz")
 
 

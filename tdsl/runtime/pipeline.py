@@ -1,6 +1,10 @@
 """The heart: from a program's function to something that runs, read top-down.
 
 text ─parse→ AST ─elaborate→ IR ─differentiate→ IR ─simplify→ IR ─prepare→ Program
+
+In: a parsed program, a function's name, and all that a specialisation depends on. Out: a graph, then a
+Program for given sizes. Between: a function with a hand-written derivative stays one call until
+`flatten`, so that a graph may be differentiated at any time before.
 """
 
 from __future__ import annotations
@@ -13,16 +17,11 @@ from tdsl.ir.function import Function as Graph
 from tdsl.runtime.interpreter import Program, prepare
 from tdsl.syntax.elaboration.entry import Static, elaborate
 from tdsl.syntax.elaboration.program import Program as Source
-from tdsl.transforms.differentiate import grad, pullback, value_and_grad, vjp
+from tdsl.transforms.differentiate import grad, value_and_grad, vjp
 from tdsl.transforms.inline import inline_calls
 from tdsl.transforms.simplify import simplify
 
-TRANSFORMS = {
-    "grad": grad,
-    "value_and_grad": value_and_grad,
-    "vjp": vjp,
-    "pullback": pullback,
-}
+DERIVATIVES = {"grad": grad, "value_and_grad": value_and_grad, "vjp": vjp}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +29,38 @@ class Derivation:
     """A derivative of a function: which, with respect to what, and whether one array comes back."""
 
     kind: str
-    wrt: tuple[str, ...] | None
+    wrt: tuple[str, ...] | None = None
     single: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a specialisation is made for. Without ranks packs are opaque, without dtypes variables open."""
+
+    statics: Mapping[str, Static]
+    ranks: Mapping[str, int] | None = None
+    given: frozenset[str] | None = None
+    dtypes: Mapping[str, Dtype] | None = None
+
+
 def compile_function(
-    source: Source,
-    name: str,
-    derivations: tuple[Derivation, ...],
-    statics: Mapping[str, Static],
-    ranks: Mapping[str, int] | None,
-    given: frozenset[str] | None,
-    dtypes: Mapping[str, Dtype],
+    source: Source, name: str, derivations: tuple[Derivation, ...], choice: Choice
 ) -> Graph:
-    """The graph that computes a function of a program, or a derivative of it.
+    """The graph of a program's function, or of a derivative of it.
 
     Raises TdslError for faults of the program.
     """
-    graph = elaborate(source, name, statics, ranks, given, dtypes)
+    graph = elaborate(source, name, choice.statics, choice.ranks, choice.given, choice.dtypes)
     for derivation in derivations:
-        graph = TRANSFORMS[derivation.kind](graph, derivation.wrt)
+        graph = DERIVATIVES[derivation.kind](graph, derivation.wrt)
+    return graph
+
+
+def flatten(graph: Graph) -> Graph:
+    """The graph as it runs: every call inlined, simplified."""
     return simplify(inline_calls(graph))
 
 
 def executable(graph: Graph, sizes: Mapping[str, int]) -> Program:
-    """The graph, ready to run on arrays of these sizes."""
+    """A flat graph, ready to run on arrays of these sizes."""
     return prepare(graph, sizes)

@@ -1,0 +1,117 @@
+"""A function of a program, with everything that was compiled from it.
+
+In: a name, and how to read the program. Out: specialisations and their programs, each made once.
+Between: all Functions made from one definition (derivatives, pinned ones) share it, so `tdsl.grad(f)` in
+a loop compiles once. Look-ups are safe from several threads: two may compile the same thing, one stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import RLock
+from typing import Any, TypeVar
+
+from tdsl.ir.function import Function as Graph
+from tdsl.runtime.checked import run_checked
+from tdsl.runtime.interpreter import Program
+from tdsl.runtime.pipeline import Choice, Derivation, compile_function, executable, flatten
+from tdsl.runtime.solve import solve
+from tdsl.syntax.elaboration.entry import Signature, signature
+from tdsl.syntax.elaboration.program import Program as Source
+from tdsl.transforms.differentiate import pullback
+
+T = TypeVar("T")
+Run = Callable[[Sequence[Any]], list[Any]]
+Shapes = tuple[tuple[int, ...], ...]
+MAX_REMEMBERED = 1024
+
+
+def remember(cache: dict[Any, T], key: object, value: T) -> T:
+    """The value that the cache holds for the key from now on; a full cache starts anew."""
+    if len(cache) >= MAX_REMEMBERED:
+        cache.clear()
+    return cache.setdefault(key, value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Specialisation:
+    """A graph for given dtypes, ranks and static values; `flat` is what runs."""
+
+    graph: Graph
+    flat: Graph
+    _programs: dict[Shapes, tuple[Program, Mapping[str, int]]] = field(default_factory=dict)
+    _pullbacks: dict[tuple[str, ...], Specialisation] = field(default_factory=dict)
+
+    def runner(self, shapes: Shapes, *, checked: bool) -> Run:
+        """What runs the graph on arrays of these shapes. Raises TdslValueError for wrong sizes."""
+        program, sizes = self._program(shapes)
+        if checked:
+            return lambda arrays: run_checked(self.flat, sizes, arrays)
+        return program.run
+
+    def _program(self, shapes: Shapes) -> tuple[Program, Mapping[str, int]]:
+        known = self._programs.get(shapes)
+        if known is None:
+            names = (param.name for param in self.graph.params)
+            sizes = solve(self.flat, dict(zip(names, shapes, strict=True)))
+            known = remember(self._programs, shapes, (executable(self.flat, sizes), sizes))
+        return known
+
+    def pullback(self, wrt: tuple[str, ...]) -> Specialisation:
+        """The vector-Jacobian product; a parameter without a path has zeros."""
+        known = self._pullbacks.get(wrt)
+        if known is None:
+            known = self._pullbacks.setdefault(wrt, specialisation(pullback(self.graph, wrt)))
+        return known
+
+
+def specialisation(graph: Graph) -> Specialisation:
+    """The specialisation that runs a graph."""
+    return Specialisation(graph, flatten(graph))
+
+
+class Definition:
+    """A function of a program that is read when it is first needed."""
+
+    def __init__(self, name: str, read: Callable[[], Source]) -> None:
+        self.name = name
+        self._read = read
+        self._lock = RLock()
+        self._source: Source | None = None
+        self._specialisations: dict[object, Specialisation] = {}
+
+    @property
+    def source(self) -> Source:
+        """The program. Raises TdslError for its faults, where it is read on first use."""
+        if self._source is None:
+            with self._lock:
+                if self._source is None:
+                    self._source = self._read()
+        return self._source
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The parameters."""
+        return signature(self.source, self.name)
+
+    @cached_property
+    def static_places(self) -> frozenset[int | str]:
+        """The positions and names of static parameters."""
+        static = [(i, p.name) for i, p in enumerate(self.signature.parameters) if not p.is_tensor]
+        return frozenset(place for both in static for place in both)
+
+    def specialise(
+        self, derivations: tuple[Derivation, ...], choice: Choice, statics_key: object
+    ) -> Specialisation:
+        """The specialisation for these derivations, dtypes, ranks, and static values."""
+        key = (
+            derivations, statics_key, choice.given,
+            tuple((choice.ranks or {}).items()), tuple((choice.dtypes or {}).items()),
+        )  # fmt: skip
+        known = self._specialisations.get(key)
+        if known is None:
+            graph = compile_function(self.source, self.name, derivations, choice)
+            known = remember(self._specialisations, key, specialisation(graph))
+        return known
