@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tdsl import faults
-from tdsl.ir.dtype import DTYPES, Dtype
+from tdsl.ir.dtype import BF16, DTYPES, Dtype
 from tdsl.ops import numpy_dtype
 from tdsl.runtime.binding import Fact, wrong_dtype
 from tdsl.syntax.elaboration.entry import Parameter, Static
@@ -29,9 +30,12 @@ _NAMES: dict[str, Dtype] = {
 }
 
 
+_NUMBERS = (bool, int, float, np.generic)
+
+
 def is_number(value: object) -> bool:
     """Whether a value goes for a rank-0 tensor by value: a Python number or a NumPy scalar."""
-    return isinstance(value, bool | int | float | np.generic)
+    return isinstance(value, _NUMBERS)
 
 
 def is_tensor(value: object) -> bool:
@@ -94,19 +98,30 @@ def dtype_named(dtype: object) -> Dtype | None:
 def converter(name: str, dtype: Dtype, fact: Fact) -> Callable[[Any], Array]:
     """From a Python number or NumPy scalar to the 0-d array of a parameter's dtype."""
     target = numpy_dtype(dtype)
+    limit = _largest(dtype)
     fits = {"bool": dtype.kind == "bool", "int": dtype.kind != "bool"}
     if not fits.get(fact.number or "", dtype.kind == "float"):
         raise wrong_dtype(name, dtype, fact)
 
     def convert(value: Any) -> Array:
         item = value.item() if isinstance(value, np.generic) else value
+        if limit < abs(item) < inf:
+            raise faults.DOES_NOT_FIT.at(value=item, dtype=dtype)
         try:
-            with np.errstate(over="ignore"):
-                return np.asarray(item, target)
+            return np.asarray(item, target)
         except OverflowError:
             raise faults.DOES_NOT_FIT.at(value=item, dtype=dtype) from None
 
     return convert
+
+
+def _largest(dtype: Dtype) -> float:
+    """The largest finite value of a float dtype narrower than Python's; NumPy judges the others."""
+    if dtype.kind != "float" or dtype.bits == 64:
+        return inf
+    if dtype == BF16:
+        return float.fromhex("0x1.fep127")
+    return float(np.finfo(numpy_dtype(dtype)).max)
 
 
 def static_value(parameter: Parameter, value: Any) -> Static:
@@ -141,8 +156,8 @@ def exact(value: object) -> object:
 
     None for what cannot be part of a key, which is no static value either.
     """
+    if isinstance(value, float | np.floating):
+        return (type(value), repr(value))
     if isinstance(value, list | tuple):
         return tuple(exact(item) for item in value)
-    if type(value).__hash__ is None:
-        return None
-    return (type(value), repr(value) if isinstance(value, float) else value)
+    return None if type(value).__hash__ is None else (type(value), value)

@@ -32,6 +32,7 @@ from tdsl.runtime.binding import (
     bind,
     bind_dtypes,
     bind_ranks,
+    positional,
     wrong_dtype,
     wrong_rank,
 )
@@ -61,6 +62,13 @@ class Target:
     def takes_cotangents(self) -> bool:
         """Whether cotangents stand after the tensors, so that static arguments go by keyword."""
         return any(derivation.kind == "vjp" for derivation in self.derivations)
+
+    @property
+    def static_places(self) -> frozenset[int | str]:
+        """The names of static parameters, and the positions at which they are taken."""
+        own = positional(self.signature, takes_cotangents=self.takes_cotangents)
+        names = {p.name for p in self.signature.parameters if not p.is_tensor}
+        return frozenset((*names, *(i for i, p in enumerate(own) if not p.is_tensor)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def run_checked(
                 *_span(places.get(node)), op=node.op.name, name=_name(places.get(node))
             )
 
-    return prepare(function, sizes).run(arrays, observe)
+    return prepare(function, sizes).run_observed(arrays, observe)
 
 
 def _check_index(

@@ -96,12 +96,6 @@ class Definition:
         """The parameters."""
         return signature(self.source, self.name)
 
-    @cached_property
-    def static_places(self) -> frozenset[int | str]:
-        """The positions and names of static parameters."""
-        static = [(i, p.name) for i, p in enumerate(self.signature.parameters) if not p.is_tensor]
-        return frozenset(place for both in static for place in both)
-
     def specialise(
         self, derivations: tuple[Derivation, ...], choice: Choice, statics_key: object
     ) -> Specialisation:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -81,14 +82,17 @@ class Function:
     def _described(self, place: int | str, value: Any) -> object:
         """What the look-up depends on: of a static argument its value, of a number its kind."""
         kind = type(value)
-        if kind is np.ndarray or is_tensor(value):
+        if kind is np.ndarray:
             return (value.dtype, value.shape)
-        by_position = isinstance(place, int)
-        if place in self.target.definition.static_places and not (
-            by_position and self.target.takes_cotangents
-        ):
+        if place in self._static_places:
             return exact(value)
-        return kind if is_number(value) or value is None else _UNKNOWN
+        if is_tensor(value):
+            return (value.dtype, value.shape)
+        return kind if value is None or is_number(value) else _UNKNOWN
+
+    @cached_property
+    def _static_places(self) -> frozenset[int | str]:
+        return self.target.static_places
 
     def using(
         self,

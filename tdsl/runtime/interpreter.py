@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tdsl.ops import input_, numpy_dtype
 from tdsl.ops.base import aligner
 
 Array = NDArray[Any]
+Code = tuple[Callable[..., Any], Callable[[list[Any]], Any] | None, int, int, tuple[int, ...]]
 Observe = Callable[[Node, list[Any], Any], None]
 
 
@@ -34,6 +36,12 @@ class Step:
     place: int
     dead: tuple[int, ...]
 
+    @property
+    def code(self) -> Code:
+        """What running it takes, in the cheapest form to run."""
+        gather = itemgetter(*self.operands) if len(self.operands) > 1 else None
+        return self.kernel, gather, self.operands[0], self.place, self.dead
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -42,22 +50,35 @@ class Program:
     slots: tuple[Any, ...]
     views: tuple[tuple[int, tuple[Any, ...] | None], ...]
     steps: tuple[Step, ...]
+    code: tuple[Code, ...]
     results: tuple[tuple[int, Callable[[Any], Array]], ...]
 
-    def run(self, arrays: Sequence[Array], observe: Observe | None = None) -> list[Array]:
-        """The results on arrays of the parameters' shapes; `observe` sees every step."""
-        values = list(self.slots)
-        for (place, view), array in zip(self.views, arrays, strict=True):
-            values[place] = array if view is None else array[view]
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """The results on arrays of the parameters' shapes."""
+        values = self._loaded(arrays)
+        with np.errstate(all="ignore"):
+            for kernel, gather, operand, place, dead in self.code:
+                values[place] = kernel(*gather(values)) if gather else kernel(values[operand])
+                for i in dead:
+                    values[i] = None
+            return [finish(values[place]) for place, finish in self.results]
+
+    def run_observed(self, arrays: Sequence[Array], observe: Observe) -> list[Array]:
+        """The same; `observe` sees every step."""
+        values = self._loaded(arrays)
         with np.errstate(all="ignore"):
             for step in self.steps:
                 operands = [values[i] for i in step.operands]
-                value = values[step.place] = step.kernel(*operands)
-                if observe is not None:
-                    observe(step.node, operands, value)
-                for i in step.dead:
-                    values[i] = None
+                values[step.place] = step.kernel(*operands)
+                observe(step.node, operands, values[step.place])
             return [finish(values[place]) for place, finish in self.results]
+
+    def _loaded(self, arrays: Sequence[Array]) -> list[Any]:
+        """The arrays without their unit axes, and everything that is known already."""
+        values = list(self.slots)
+        for (place, view), array in zip(self.views, arrays, strict=True):
+            values[place] = array if view is None else array[view]
+        return values
 
 
 def prepare(function: Function, sizes: Mapping[str, int]) -> Program:
@@ -87,13 +108,17 @@ def prepare(function: Function, sizes: Mapping[str, int]) -> Program:
             else:
                 slots.append(None)
                 steps.append(Step(node, kernel, operands, places[node], ()))
-    kept = {places[result.node] for result in function.results}
+    handed_out = [result.node for result in function.results]
+    shared = known | {node for node in handed_out if handed_out.count(node) > 1}
+    kept = {places[node] for node in handed_out}
     kept |= {places[node] for node in known}
+    ordered = _with_deaths(steps, kept)
     return Program(
         tuple(slots),
         tuple((places[param.node], _unit_view(param)) for param in function.params),
-        _with_deaths(steps, kept),
-        tuple((places[r.node], _finisher(r, size, r.node in known)) for r in function.results),
+        ordered,
+        tuple(step.code for step in ordered),
+        tuple((places[r.node], _finisher(r, size, r.node in shared)) for r in function.results),
     )
 
 
@@ -116,7 +141,7 @@ def _unit_view(param: Param) -> tuple[Any, ...] | None:
 
 
 def _finisher(
-    result: Result, size: Callable[[Size], int], is_known: bool
+    result: Result, size: Callable[[Size], int], is_shared: bool
 ) -> Callable[[Any], Array]:
     """From a node's array to the array handed out: ordered, broadcast, contiguous, fresh."""
     node = result.node
@@ -124,7 +149,7 @@ def _finisher(
     axes = tuple(s for s in result.shape if s != ONE)
     view = aligner(node.axes, axes)
     plain = axes == result.shape and set(axes) == set(node.axes)
-    is_input = node.op is input_ or is_known or node.op.name in _PASSING
+    is_shared = is_shared or node.op is input_ or node.op.name in _PASSING
 
     def finish(value: Any) -> Array:
         array = np.asarray(value, dtype)
@@ -132,11 +157,16 @@ def _finisher(
             array = view(array)
         if not plain:
             array = np.broadcast_to(array.reshape(_unit_shape(array, axes, result.shape)), shape)
-        if is_input or not array.flags.c_contiguous:
+        flags = array.flags
+        if is_shared or not flags.c_contiguous or not flags.writeable:
             return array.copy(order="C")
         return array
 
-    return finish
+    def finish_plain(value: Any) -> Array:
+        is_done = type(value) is np.ndarray and value.flags.c_contiguous
+        return value if is_done else finish(value)
+
+    return finish_plain if plain and view is None and not is_shared else finish
 
 
 _PASSING = frozenset(("stop_gradient", "checkpoint", "save", "cast", "index"))
