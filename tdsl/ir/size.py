@@ -208,8 +208,10 @@ def is_nonnegative(size: Size) -> bool:
             bound = _upper_bound(atom)
             if bound is None:
                 continue
-            others = Size(((monomial[:place] + monomial[place + 1 :], c),))
-            return is_nonnegative(size - Size(((monomial, c),)) + others * bound)
+            rest = monomial[:place] + monomial[place + 1 :]
+            if all(map(_atom_nonnegative, rest)):
+                others = Size(((rest, c),))
+                return is_nonnegative(size - Size(((monomial, c),)) + others * bound)
     return False
 
 
@@ -331,7 +333,7 @@ def _quotient(a: Size, b: Size) -> Size:
         b = Size(tuple((m, c // common) for m, c in b.terms))
         return floordiv(a, b)
     inner = a.atom
-    if inner is not None and inner.kind == "floordiv":
+    if inner is not None and inner.kind == "floordiv" and is_nonnegative(b):
         return floordiv(inner.args[0], inner.args[1] * b)
     return _single(Atom("floordiv", args=(a, b)))
 
@@ -345,7 +347,7 @@ def _upper_bound(atom: Atom) -> Size | None:
     """The largest value of an atom, where its kind gives one."""
     if atom.kind == "index":
         return atom.args[0] - 1
-    if atom.kind == "mod":
+    if atom.kind == "mod" and is_nonnegative(atom.args[1]):
         return atom.args[1] - 1
     if atom.kind == "min":
         return atom.args[0]
