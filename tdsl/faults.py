@@ -909,13 +909,59 @@ NOT_FINITE = Fault(
     "",
     "",
 )
-
-
-BAD_IR = Fault(
+IR_SYNTAX = Fault(
     "E0701",
     "syntax",
-    "this is not the text form of a function: {what}",
-    "`tdsl.ir.parse` reads what `lower(...).ir` prints.",
+    "expected {expected}, found {found}",
+    "The text is no text form of a function: `tdsl show --stage ir` prints how one looks.",
+    "",
+    "",
+)
+IR_TOO_DEEP = Fault(
+    "E0702",
+    "syntax",
+    "brackets are nested more than {limit} deep",
+    "The limit keeps a wrong text from filling the memory.",
+    "",
+    "",
+)
+IR_UNKNOWN = Fault(
+    "E0703",
+    "name",
+    "no {kind} is called `{name}` here",
+    "Values and functions stand before their uses, and dtype variables behind `where`.",
+    "",
+    "",
+)
+IR_TWICE = Fault(
+    "E0704",
+    "name",
+    "`{name}` stands for something already",
+    "Each name of a function stands for one value, and each attribute is given once.",
+    "",
+    "",
+)
+IR_NODE = Fault(
+    "E0705",
+    "type",
+    "`{op}` does not take these operands and attributes: {reason}",
+    "An operation's rule says which dtypes, axes and attributes fit.",
+    "",
+    "",
+)
+IR_TYPE = Fault(
+    "E0706",
+    "type",
+    "the text says {stated}, the operation gives {inferred}",
+    "The type of a line follows from its operands; it is written so that a reader sees it.",
+    "",
+    "",
+)
+IR_INVALID = Fault(
+    "E0707",
+    "type",
+    "the function `{name}` is not valid: {rule}",
+    "Parameters, axes and dtype variables of a function obey the rules that every pass relies on.",
     "",
     "",
 )

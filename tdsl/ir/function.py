@@ -18,6 +18,7 @@ from tdsl.ir.size import Axis, Size
 
 Shape = tuple[Size, ...]
 DtypeKind = Literal["any", "number", "real", "int", "float"]
+Relation = Literal["==", "<=", "<", "!="]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Check:
     """A condition on sizes that the call decides: `left relation right`, or the error with `message`."""
 
     left: Size
-    relation: Literal["==", "<=", "<", "!="]
+    relation: Relation
     right: Size
     message: str
     span: Span | None = field(default=None, compare=False)

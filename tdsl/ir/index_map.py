@@ -12,7 +12,7 @@ name. Domains of different pieces are disjoint. Within its domain every expressi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tdsl.ir.size import Axis, Size
 
@@ -36,7 +36,7 @@ class Divides:
     divisor: Size
 
     def __str__(self) -> str:
-        return f"divides {self.divisor}, {self.expr}"
+        return f"{self.divisor} divides {self.expr}"
 
 
 Condition = InRange | Divides
@@ -72,7 +72,12 @@ class IndexMap:
 
     axes: tuple[Axis, ...]
     pieces: tuple[Piece, ...]
-    fill: int | float | bool = 0
+    fill: int | float | bool = field(default=0, compare=False)
+    _exact_fill: str = field(init=False, repr=False, default="0")
+
+    def __post_init__(self) -> None:
+        # 0, 0.0, -0.0 and False are different fills, and nan is equal to itself.
+        object.__setattr__(self, "_exact_fill", repr(self.fill))
 
     def map_sizes(self, change: Callable[[Size], Size]) -> IndexMap:
         """The map with `change` applied to every size in it."""

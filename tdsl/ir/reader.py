@@ -1,356 +1,276 @@
-"""Reads the text form of a Function back.
+"""Reading the text form of the IR back.
 
-In: what `print_function` printed. Out: an equal Function, of the very same nodes. Raises TdslError with
-line and column for text that is none. Between: a type stated on a line must be the one that follows.
+In: text, as `print_function` writes it. Out: the last Function in it, made of the very same nodes as the
+one that was printed. Between: a line's stated type is what its operation infers, and the Function obeys the
+verifier's rules. The operations must have been defined: importing `tdsl.ops` does that.
 """
 
 from __future__ import annotations
 
-import ast as python
-import re
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from typing import Any, get_args
 
 from tdsl import faults
-from tdsl.errors import Span, TdslError
-from tdsl.ir.dtype import DTYPES, AnyDtype, DtypeTerm, DtypeVar
-from tdsl.ir.function import Check, Function, Param, Result, unit_free
-from tdsl.ir.index_map import Condition, Divides, IndexMap, InRange, Piece
-from tdsl.ir.node import OPS, Node, TypeRuleError, make
-from tdsl.ir.size import (
-    Size,
-    as_size,
-    copy,
-    floordiv,
-    index,
-    maximum,
-    minimum,
-    mod,
-    name,
-    pack,
+from tdsl.ir.dtype import AnyDtype, DtypeVar
+from tdsl.ir.function import (
+    Check,
+    DtypeKind,
+    Function,
+    Origin,
+    Param,
+    Relation,
+    Result,
+    Shape,
+    unit_free,
 )
+from tdsl.ir.node import OPS, Attrs, Node, TypeRuleError, remake
+from tdsl.ir.terms import Scope, read_attribute, read_size, read_type
+from tdsl.ir.tokens import Cursor, Token
+from tdsl.ir.verify import problems
 
-_TOKEN = re.compile(
-    r"\s*(?:(?P<string>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")|(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
-    r"|(?P<word>@?[A-Za-z_][A-Za-z0-9_.~]*|(?<![\w)\]])%\d+)|(?P<sign>->|<-|<=|//|[-+*%/()\[\]{},:=<|])|(?P<bad>\S))"
-)
-MAX_DEPTH = 50
+_Signature = list[tuple[Token, AnyDtype, Shape]]
 
 
-def parse(text: str) -> Function:
-    """The last function of the text. Raises TdslError if it is not the text form of one."""
-    blocks = [block for block in re.split(r"\n\s*\n", text) if block.strip()]
-    known: dict[str, Function] = {}
-    variables = dict(re.findall(r"(\w+): (\w+)", " ".join(re.findall(r"\n  where (.*)", text))))
-    function: Function | None = None
-    line = 1
-    for block in blocks:
-        line = text.count("\n", 0, text.index(block)) + 1
-        function = _Block(block.split("\n"), line, known, variables).read()
-        known[function.name] = function
-    if function is None:
-        raise faults.BAD_IR.at(Span("<ir>", 1, 1, 2), what="there is no function")
+def parse(text: str, file: str = "<ir>") -> Function:
+    """The Function that the text ends with. `parse(print_function(f)) == f`.
+
+    Raises TdslError with the place of the first mistake.
+    """
+    cursor = Cursor(text, file)
+    functions: dict[str, Function] = {}
+    try:
+        last = _function(cursor, functions)
+        while cursor.token.kind != "end":
+            last = _function(cursor, functions)
+    except RecursionError:
+        raise cursor.fail(faults.IR_TOO_DEEP, limit="Python can follow") from None
+    return last
+
+
+def _function(cursor: Cursor, functions: dict[str, Function]) -> Function:
+    """One block; it enters the function under its label."""
+    cursor.expect("function")
+    label = cursor.word("the name of a function")
+    if label.text in functions:
+        raise cursor.fail(faults.IR_TWICE, label, name=label.text)
+    scope = Scope(functions)
+    kinds = _variables(cursor, scope)
+    signature, results = _header(cursor, scope)
+    while _begins(cursor, "where", "outer"):
+        _skip_line(cursor)
+    checks: list[Check] = []
+    while _begins(cursor, "check"):
+        checks.append(_check(cursor))
+    params = _params(cursor, scope, signature)
+    origins = {}
+    while not _begins(cursor, "return"):
+        name, node = _line(cursor, scope, params)
+        if not name.startswith("%"):
+            origins[node] = Origin(name, None)
+    function = Function(
+        label.text.rpartition(".")[0] or label.text,
+        tuple(params.values()),
+        _results(cursor, scope, results),
+        tuple(kinds.items()),
+        tuple(checks),
+        {n: o for n, o in origins.items() if n.op.family != "input"},
+    )
+    outer = {name: v for name, v in scope.variables.items() if name not in kinds}
+    for problem in problems(function, outer):
+        raise cursor.fail(faults.IR_INVALID, label, name=label.text, rule=problem)
+    functions[label.text] = function
     return function
 
 
-@dataclass(slots=True)
-class _Line:
-    """The tokens of one line, read from the left."""
-
-    tokens: list[tuple[str, str, int]]
-    number: int
-    place: int = 0
-    depth: int = 0
-
-    def fail(self, what: str) -> TdslError:
-        """The error at the current token."""
-        column = self.tokens[self.place][2] if self.place < len(self.tokens) else 1
-        return faults.BAD_IR.at(Span("<ir>", self.number, column, column + 1), what=what)
-
-    @property
-    def next(self) -> str:
-        """The text of the current token; empty at the end."""
-        return self.tokens[self.place][1] if self.place < len(self.tokens) else ""
-
-    def take(self, expected: str = "") -> str:
-        """The current token, which must be the expected one; moves on."""
-        found = self.next
-        if not found or (expected and found != expected):
-            raise self.fail(f"`{expected or 'more'}` is missing")
-        self.place += 1
-        return found
-
-    def has(self, text: str) -> bool:
-        """Whether the current token is this one; moves on if it is."""
-        if self.next == text:
-            self.place += 1
-            return True
-        return False
+def _variables(cursor: Cursor, scope: Scope) -> dict[str, DtypeKind]:
+    """The kinds of the dtype variables, from the lines behind the header, which names them."""
+    place = cursor.at
+    _skip_line(cursor)
+    kinds: dict[str, DtypeKind] = {}
+    while _begins(cursor, "where", "outer"):
+        own = cursor.take().text == "where"
+        while True:
+            token = cursor.word("a dtype variable")
+            if token.text in scope.variables:
+                raise cursor.fail(faults.IR_TWICE, token, name=token.text)
+            cursor.expect(":")
+            kind = _one_of(cursor, get_args(DtypeKind))
+            scope.variables[token.text] = DtypeVar(token.text, kind == "float")
+            if own:
+                kinds[token.text] = kind
+            if not cursor.accept(","):
+                break
+        cursor.newline()
+    cursor.at = place
+    return kinds
 
 
-def _line(text: str, number: int) -> _Line:
-    tokens = []
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup or "bad"
-        if kind == "bad":
-            column = match.start(kind) + 1
-            raise faults.BAD_IR.at(
-                Span("<ir>", number, column, column + 1), what="a stray character"
-            )
-        tokens.append((kind, match.group(kind), match.start(kind) + 1))
-    return _Line(tokens, number)
+def _begins(cursor: Cursor, *words: str) -> bool:
+    """Whether a line begins with one of the words, and it is not the name of a value."""
+    return cursor.sees(*words) and cursor.after().text != "="
 
 
-@dataclass(slots=True)
-class _Block:
-    """One function's lines."""
+def _skip_line(cursor: Cursor) -> None:
+    while cursor.token.kind not in ("newline", "end"):
+        cursor.take()
+    cursor.take()
 
-    lines: list[str]
-    first: int
-    known: dict[str, Function]
-    outer: dict[str, str]
-    variables: dict[str, str] = field(default_factory=dict)
-    nodes: dict[str, Node] = field(default_factory=dict)
-    checks: list[Check] = field(default_factory=list)
 
-    def read(self) -> Function:
-        """The function."""
-        for text in self.lines[1:]:
-            if text.startswith("  where "):
-                for part in text.removeprefix("  where ").split(", "):
-                    variable, _, kind = part.partition(": ")
-                    self.variables[variable] = kind
-        line = _line(self.lines[0], self.first)
-        line.take("function")
-        label = line.take()
-        params = self._params(line)
-        line.take("->")
-        shapes = [self._typed(line)]
-        while line.has(","):
-            shapes.append(self._typed(line))
-        results: list[Node] = []
-        for offset, text in enumerate(self.lines[1:], start=1):
-            if not text.startswith("  where "):
-                results += self._body(_line(text, self.first + offset))
-        if len(results) != len(shapes):
-            raise line.fail("the results do not fit the header")
-        return Function(
-            label,
-            params,
-            tuple(Result(shape, node) for (_, shape), node in zip(shapes, results, strict=True)),
-            tuple(self.variables.items()),  # type: ignore[arg-type]
-            tuple(self.checks),
+def _one_of(cursor: Cursor, words: tuple[Any, ...]) -> Any:
+    if not cursor.sees(*words):
+        raise cursor.expected(" or ".join(f"`{word}`" for word in words))
+    return cursor.take().text
+
+
+def _header(cursor: Cursor, scope: Scope) -> tuple[_Signature, list[tuple[AnyDtype, Shape]]]:
+    """Parameters and the types of the results, from behind the function's name."""
+    cursor.expect("(")
+    signature: _Signature = []
+    while not cursor.accept(")"):
+        if signature:
+            cursor.expect(",")
+        token = cursor.word("a parameter")
+        cursor.expect(":")
+        signature.append((token, *read_type(cursor, scope)))
+    cursor.expect("->")
+    results = [] if cursor.accept("nothing") else _comma(cursor, lambda: read_type(cursor, scope))
+    cursor.newline()
+    return signature, results
+
+
+def _comma(cursor: Cursor, read: Callable[[], Any]) -> list[Any]:
+    items = [read()]
+    while cursor.accept(","):
+        items.append(read())
+    return items
+
+
+def _params(cursor: Cursor, scope: Scope, signature: _Signature) -> dict[str, Param]:
+    """The parameters, with the input nodes that the signature says."""
+    params: dict[str, Param] = {}
+    for token, dtype, shape in signature:
+        if token.text in params:
+            raise cursor.fail(faults.IR_TWICE, token, name=token.text)
+        attrs = {"name": token.text, "dtype": dtype, "axes": unit_free(shape)}
+        node = _made(cursor, token, "input", (), attrs)
+        params[token.text] = Param(token.text, shape, node)
+        scope.values[token.text] = node
+    return params
+
+
+def _check(cursor: Cursor) -> Check:
+    cursor.expect("check")
+    left = read_size(cursor)
+    relation = _one_of(cursor, get_args(Relation))
+    right = read_size(cursor)
+    cursor.expect(":")
+    check = Check(left, relation, right, cursor.string())
+    cursor.newline()
+    return check
+
+
+def _line(cursor: Cursor, scope: Scope, params: dict[str, Param]) -> tuple[str, Node]:
+    """`name = op(operands, attributes) : type`, entered under its name."""
+    token, name = cursor.token, _value_name(cursor)
+    cursor.expect("=")
+    node = _node(cursor, scope)
+    cursor.expect(":")
+    _require_type(cursor, scope, node)
+    cursor.newline()
+    is_param = name in params and node.op.family == "input"
+    if name in scope.values and not is_param:
+        raise cursor.fail(faults.IR_TWICE, token, name=name)
+    if is_param:
+        params[name] = Param(name, params[name].shape, node)
+    scope.values[name] = node
+    return name, node
+
+
+def _value_name(cursor: Cursor) -> str:
+    """A name, or `%` and a number."""
+    if cursor.accept("%"):
+        return f"%{cursor.integer()}"
+    return cursor.word("a value").text
+
+
+def _value(cursor: Cursor, scope: Scope) -> Node:
+    token, name = cursor.token, _value_name(cursor)
+    if name not in scope.values:
+        raise cursor.fail(faults.IR_UNKNOWN, token, kind="value", name=name)
+    return scope.values[name]
+
+
+def _node(cursor: Cursor, scope: Scope) -> Node:
+    """The node that an operation makes of operands and attributes."""
+    token = cursor.word("an operation")
+    operands, attrs = _arguments(cursor, scope)
+    return _made(cursor, token, token.text, tuple(operands), attrs)
+
+
+def _made(
+    cursor: Cursor, token: Token, name: str, operands: tuple[Node, ...], attrs: dict[str, Any]
+) -> Node:
+    """The node, made by the operation's own rule. Raises TdslError if that refuses the parts."""
+    op = OPS.get(name)
+    if op is None:
+        raise cursor.fail(faults.IR_UNKNOWN, token, kind="operation", name=name)
+    try:
+        return remake(op, operands, Attrs(sorted(attrs.items())))
+    except TypeRuleError as error:
+        raise cursor.fail(faults.IR_NODE, token, op=op, reason=error) from None
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        # A rule relies on attributes that are there and of the right type.
+        reason = f"an attribute is missing or no such thing ({error})"
+        raise cursor.fail(faults.IR_NODE, token, op=op, reason=reason) from None
+
+
+def _arguments(cursor: Cursor, scope: Scope) -> tuple[list[Node], dict[str, Any]]:
+    operands: list[Node] = []
+    attrs: dict[str, Any] = {}
+    cursor.expect("(")
+    while not cursor.accept(")"):
+        if operands or attrs:
+            cursor.expect(",")
+        if cursor.after().text == "=":
+            token = cursor.word("an attribute")
+            if token.text in attrs:
+                raise cursor.fail(faults.IR_TWICE, token, name=token.text)
+            cursor.expect("=")
+            attrs[token.text] = read_attribute(cursor, scope, token.text)
+        else:
+            operands.append(_value(cursor, scope))
+    return operands, attrs
+
+
+def _require_type(cursor: Cursor, scope: Scope, node: Node) -> None:
+    token = cursor.token
+    stated = read_type(cursor, scope)
+    if stated != (node.dtype, node.axes):
+        raise cursor.fail(
+            faults.IR_TYPE,
+            token,
+            stated=_type_text(*stated),
+            inferred=_type_text(node.dtype, node.axes),
         )
 
-    def _params(self, line: _Line) -> tuple[Param, ...]:
-        params: list[Param] = []
-        line.take("(")
-        while not line.has(")"):
-            text = line.take()
-            line.take(":")
-            dtype, shape = self._typed(line)
-            node = make(OPS["input"], (), name=text, dtype=dtype, axes=unit_free(shape))
-            self.nodes[text] = node
-            params.append(Param(text, shape, node))
-            if line.next != ")":
-                line.take(",")
-        return tuple(params)
 
-    def _body(self, line: _Line) -> list[Node]:
-        """One line below the header: a node, a check, or the return, whose nodes it gives."""
-        if line.has("check"):
-            left, relation = self._size(line), line.take()
-            if relation == "=" or (relation == "<" and line.next == "="):
-                relation += line.take()
-            right = self._size(line)
-            line.take(":")
-            self.checks.append(Check(left, relation, right, self._literal(line)))  # type: ignore[arg-type]
-            return []
-        if line.has("return"):
-            found = [self._node(line)]
-            while line.has(","):
-                found.append(self._node(line))
-            return found
-        text = line.take()
-        line.take("=")
-        node = self._operation(line)
-        line.take(":")
-        dtype, axes = self._typed(line)
-        if (dtype, set(axes)) != (node.dtype, set(node.axes)):
-            raise line.fail(f"the type of `{text}` is another")
-        self.nodes[text] = node
-        return []
+def _type_text(dtype: AnyDtype, shape: Shape) -> str:
+    return f"`{dtype}[{', '.join(map(str, shape))}]`"
 
-    def _node(self, line: _Line) -> Node:
-        text = line.take()
-        if text not in self.nodes:
-            line.place -= 1
-            raise line.fail(f"there is no value `{text}`")
-        return self.nodes[text]
 
-    def _operation(self, line: _Line) -> Node:
-        op = line.take()
-        if op not in OPS:
-            raise line.fail(f"there is no operation `{op}`")
-        line.take("(")
-        operands: list[Node] = []
-        attrs: dict[str, Any] = {}
-        while not line.has(")"):
-            following = line.tokens[line.place + 1][1] if line.place + 1 < len(line.tokens) else ""
-            if following == "=":
-                key = line.take()
-                line.take("=")
-                attrs[key] = self._attr(line, op, key)
-            else:
-                operands.append(self._node(line))
-            if line.next != ")":
-                line.take(",")
-        try:
-            return make(OPS[op], operands, **attrs)
-        except (TypeRuleError, KeyError, AttributeError, TypeError, ValueError) as error:
-            raise line.fail(str(error)) from None
-
-    def _attr(self, line: _Line, op: str, key: str) -> Any:
-        if key in ("axis", "axes", "sums") or (op, key) == ("size", "value"):
-            return self._sizes(line) if line.next == "[" else self._size(line)
-        if key == "dtype":
-            return self._dtype(line)
-        if key == "map":
-            return self._map(line)
-        if key == "functions":
-            line.take("[")
-            found = []
-            while not line.has("]"):
-                label = line.take().removeprefix("@")
-                if label not in self.known:
-                    raise line.fail(f"there is no function `{label}`")
-                found.append(self.known[label])
-                line.has(",")
-            return tuple(found)
-        return self._literal(line)
-
-    def _literal(self, line: _Line) -> Any:
-        sign = -1 if line.has("-") else 1
-        text = line.take()
-        words = {"inf": float("inf"), "nan": float("nan"), "True": True, "False": False}
-        if text in words:
-            return sign * words[text] if text in ("inf", "nan") else words[text]
-        try:
-            value = python.literal_eval(text)
-        except (ValueError, SyntaxError):
-            raise line.fail("a literal is missing") from None
-        return value if isinstance(value, str) else sign * value
-
-    def _typed(self, line: _Line) -> tuple[AnyDtype, tuple[Size, ...]]:
-        dtype = self._dtype(line)
-        return dtype, self._sizes(line) if line.next == "[" else ()
-
-    def _dtype(self, line: _Line) -> AnyDtype:
-        text = line.take()
-        if text in DTYPES:
-            return DTYPES[text]
-        if text in ("compute", "promote", "accumulate") and line.has("("):
-            args = [self._dtype(line)]
-            while line.has(","):
-                args.append(self._dtype(line))
-            line.take(")")
-            return DtypeTerm(text, tuple(args))  # type: ignore[arg-type]
-        if text in self.outer:
-            return DtypeVar(text, is_float=self.outer[text] == "float")
-        raise line.fail(f"there is no dtype `{text}`")
-
-    def _sizes(self, line: _Line) -> tuple[Size, ...]:
-        line.take("[")
-        sizes: list[Size] = []
-        while not line.has("]"):
-            sizes.append(self._size(line))
-            if line.next != "]":
-                line.take(",")
-        return tuple(sizes)
-
-    def _size(self, line: _Line) -> Size:
-        """A sum of products, as sizes are printed."""
-        line.depth += 1
-        if line.depth > MAX_DEPTH:
-            raise line.fail("nested too deep")
-        total = -self._product(line) if line.has("-") else self._product(line)
-        while line.next in ("+", "-"):
-            sign = line.take()
-            part = self._product(line)
-            total = total + part if sign == "+" else total - part
-        line.depth -= 1
-        return total
-
-    def _product(self, line: _Line) -> Size:
-        product = self._factor(line)
-        while line.next in ("*", "//", "%"):
-            sign = line.take()
-            other = self._factor(line)
-            product = {"*": lambda a, b: a * b, "//": floordiv, "%": mod}[sign](product, other)
-        return product
-
-    def _factor(self, line: _Line) -> Size:
-        text = line.take()
-        if text == "(":
-            inner = self._size(line)
-            line.take(")")
-            return inner
-        if text == "*":
-            return pack(line.take())
-        if text.isdigit():
-            return as_size(int(text))
-        if text == "i" and line.has("["):
-            axis = self._size(line)
-            line.take("]")
-            return index(axis)
-        if text in ("min", "max", "copy") and line.has("("):
-            return self._call(line, text)
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.~]*", text):
-            raise line.fail("a size is missing")
-        return name(text)
-
-    def _call(self, line: _Line, text: str) -> Size:
-        first = self._size(line)
-        if text == "copy":
-            label = line.take() if line.has(",") else ""
-            line.take(")")
-            return copy(first, label)
-        line.take(",")
-        second = self._size(line)
-        line.take(")")
-        return (minimum if text == "min" else maximum)(first, second)
-
-    def _map(self, line: _Line) -> IndexMap:
-        line.take("{")
-        axes = self._sizes(line)
-        pieces = [self._piece(line)]
-        while line.has("|"):
-            pieces.append(self._piece(line))
-        fill = self._literal(line) if line.has("else") else 0
-        line.take("}")
-        return IndexMap(axes, tuple(pieces), fill)
-
-    def _piece(self, line: _Line) -> Piece:
-        exprs: list[tuple[Size, Size]] = []
-        while line.next not in ("where", "else", "|", "}"):
-            axis = self._size(line)
-            line.take("<-")
-            exprs.append((axis, self._size(line)))
-            line.has(",")
-        domain: list[Condition] = []
-        if line.has("where"):
-            domain.append(self._condition(line))
-            while line.has("and"):
-                domain.append(self._condition(line))
-        return Piece(tuple(exprs), tuple(domain))
-
-    def _condition(self, line: _Line) -> Condition:
-        if line.has("divides"):
-            divisor = self._size(line)
-            line.take(",")
-            return Divides(self._size(line), divisor)
-        line.take("0")
-        line.take("<=")
-        expr = self._size(line)
-        line.take("<")
-        return InRange(expr, self._size(line))
+def _results(
+    cursor: Cursor, scope: Scope, types: list[tuple[AnyDtype, Shape]]
+) -> tuple[Result, ...]:
+    """The results from the last line, which are of the header's types."""
+    cursor.expect("return")
+    results: list[Result] = []
+    for dtype, shape in types:
+        if results:
+            cursor.expect(",")
+        token = cursor.token
+        node = _value(cursor, scope)
+        if node.dtype != dtype:
+            raise cursor.fail(faults.IR_TYPE, token, stated=dtype, inferred=node.dtype)
+        results.append(Result(shape, node))
+    cursor.newline()
+    return tuple(results)

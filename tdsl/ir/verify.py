@@ -1,79 +1,125 @@
-"""The verifier: what holds for every Function that a pass may take or give.
+"""The rules that every pass relies on, checked.
 
-In: a Function. Out: nothing, or InternalError naming the node and the rule. A breach is a fault of
-whoever built the graph, never of the user's program.
+In: a Function. Out: nothing, or the first rule that is broken. Between: the Function and those that it owns
+are only looked at; each of them once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from tdsl.errors import InternalError
-from tdsl.ir.dtype import variables
-from tdsl.ir.function import Function, unit_free
+from tdsl.ir.dtype import Dtype, DtypeTerm, DtypeVar
+from tdsl.ir.function import Function, Param, Result, unit_free
 from tdsl.ir.index_map import IndexMap
-from tdsl.ir.node import Node, TypeRuleError
-from tdsl.ir.size import Axis, Size
+from tdsl.ir.node import Node, TypeRuleError, call_key
+from tdsl.ir.size import Size
+from tdsl.ir.text import variables
+
+_Variables = Mapping[str, DtypeVar]
 
 
 def verify(function: Function) -> None:
-    """Check the boundary, every node, and the sub-Functions."""
-    nodes = function.nodes()
-    params = {param.node for param in function.params}
-    _require(len({p.name for p in function.params}) == len(function.params), "a name stands twice")
+    """Raises InternalError, naming function, node and rule, if the Function breaks a rule."""
+    for problem in problems(function):
+        raise InternalError(f"the function {function.name} is not valid: {problem}")
+
+
+def problems(function: Function, outer: _Variables | None = None) -> Iterator[str]:
+    """Every broken rule. `outer` are the dtype variables of the functions that own this one."""
+    yield from _problems(function, dict(outer or {}), set())
+
+
+def _problems(function: Function, outer: _Variables, seen: set[Function]) -> Iterator[str]:
+    declared = {name: DtypeVar(name, kind == "float") for name, kind in function.dtype_vars}
+    scope = {**outer, **declared}
+    yield from _boundary(function)
+    for name, variable in variables(function).items():
+        if scope.get(name) != variable:
+            yield f"the dtype variable {name} is not declared as it is used"
+    inputs = {param.node for param in function.params}
+    calls: set[tuple[object, ...]] = set()
+    for node in function.nodes():
+        if node.op.family == "input" and node not in inputs:
+            yield f"{node!r} ({node['name']}): the input belongs to no parameter"
+        yield from (f"{node!r}: {problem}" for problem in _node(node))
+        if node.op.family == "call" and call_key(node) not in calls:
+            calls.add(call_key(node))
+            for inner in node["functions"]:
+                if inner not in seen:
+                    seen.add(inner)
+                    yield from (f"in {inner.name}: {p}" for p in _problems(inner, scope, seen))
+
+
+def _boundary(function: Function) -> Iterator[str]:
+    names = [param.name for param in function.params]
+    if len(set(names)) < len(names):
+        yield "two parameters share a name"
+    if len({param.node for param in function.params}) < len(names):
+        yield "two parameters share a node"
     for param in function.params:
-        _require(param.node.op.family == "input", f"the parameter {param.name} is no input")
-        _require(
-            set(param.node.axes) == set(unit_free(param.shape)),
-            f"the shape of {param.name} differs",
-        )
-    for result in function.results:
-        _require(
-            set(result.node.axes) <= set(result.shape), f"{result.node!r} has an axis too many"
-        )
-        axes = unit_free(result.shape)
-        _require(len(set(axes)) == len(axes), f"a result has an axis twice: {result.node!r}")
-    for node in nodes:
-        _verify_node(node, params)
-    if function.dtype_vars:
-        declared = {name for name, _ in function.dtype_vars}
-        for node in nodes:
-            _require(
-                variables(node.dtype) <= declared, f"{node!r} has an undeclared dtype variable"
-            )
+        yield from (f"parameter {param.name}: {problem}" for problem in _param(param))
+    for number, result in enumerate(function.results):
+        yield from (f"result {number}: {problem}" for problem in _result(result))
 
 
-def _verify_node(node: Node, params: set[Node]) -> None:
-    if node.op.family == "input":
-        _require(node in params, f"{node!r} ({node['name']}) belongs to no parameter")
-    _require(len(set(node.axes)) == len(node.axes), f"{node!r} has an axis twice")
+def _param(param: Param) -> Iterator[str]:
+    axes = unit_free(param.shape)
+    if param.node.op.family != "input":
+        yield f"{param.node!r} is no input"
+    if len(set(axes)) < len(axes):
+        yield "an axis stands twice in its shape"
+    if set(axes) != set(param.node.axes):
+        yield f"{param.node!r} has other axes than its shape"
+
+
+def _result(result: Result) -> Iterator[str]:
+    axes = unit_free(result.shape)
+    if len(set(axes)) < len(axes):
+        yield "an axis stands twice in its shape"
+    if not set(result.node.axes) <= set(axes):
+        yield f"{result.node!r} has an axis that its shape lacks"
+
+
+def _node(node: Node) -> Iterator[str]:
     try:
-        dtype, axes = node.op.infer(node.operands, node.attrs)
+        inferred = node.op.infer(node.operands, node.attrs)
     except TypeRuleError as error:
-        raise InternalError(f"{node!r}: {error}") from None
-    _require((dtype, set(axes)) == (node.dtype, set(node.axes)), f"{node!r} has another type")
-    for _, value in node.attrs:
+        yield f"the operation refuses its parts: {error}"
+        return
+    if inferred != (node.dtype, node.axes):
+        yield "dtype or axes are not what the operation infers"
+    if len(set(node.axes)) < len(node.axes):
+        yield "an axis stands twice"
+    if any(axis.constant == 1 for axis in node.axes):
+        yield "a unit axis stands in the graph"
+    for key, value in node.attrs:
+        if not _is_plain(value):
+            yield f"the attribute {key} is no plain data"
         if isinstance(value, IndexMap):
-            _verify_map(node, value)
-        elif isinstance(value, tuple):
-            for item in value:
-                if isinstance(item, Function):
-                    verify(item)
+            yield from _index_map(value, node)
 
 
-def _verify_map(node: Node, mapping: IndexMap) -> None:
-    """Expressions and conditions run over axes of the result alone."""
-    _require(len(mapping.pieces) == len(node.operands), f"{node!r} has a piece too many or few")
-    for piece in mapping.pieces:
-        sizes = [expr for _, expr in piece.exprs] + [c.expr for c in piece.domain]
-        for size in sizes:
-            _require(
-                _indices(size) <= set(node.axes), f"{node!r} reads at {size}, no axis of its own"
-            )
+def _index_map(mapping: IndexMap, node: Node) -> Iterator[str]:
+    if not set(mapping.axes) <= set(node.axes):
+        yield "an axis of the index map is not the result's"
+    for piece, operand in zip(mapping.pieces, node.operands, strict=True):
+        listed = [axis for axis, _ in piece.exprs]
+        if len(set(listed)) < len(listed):
+            yield f"a piece reads an axis of {operand!r} twice"
+        places = [*(e for _, e in piece.exprs), *(c.expr for c in piece.domain)]
+        used = {a.args[0] for e in places for a in e.atoms() if a.kind == "index"}
+        if not used <= set(mapping.axes):
+            yield "an index expression depends on an axis that is not the map's"
 
 
-def _indices(size: Size) -> set[Axis]:
-    return {atom.args[0] for atom in size.atoms() if atom.kind == "index"}
+_PLAIN = (bool, int, float, str, Size, Dtype, DtypeVar, DtypeTerm, Function, type(None))
 
 
-def _require(condition: bool, what: str) -> None:
-    if not condition:
-        raise InternalError(what)
+def _is_plain(value: object) -> bool:
+    """Whether the text form has the value, exactly: subclasses (of NumPy, say) are not in it."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, IndexMap):
+        return type(value.fill) in (bool, int, float)
+    return type(value) in _PLAIN
