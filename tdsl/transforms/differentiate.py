@@ -15,7 +15,8 @@ from tdsl import faults
 from tdsl.ir.dtype import compute, may_be_float
 from tdsl.ir.function import Function, Param, Result, unit_free
 from tdsl.ir.node import Node, call_key, topological
-from tdsl.ops import add, cast_to, constant, input_
+from tdsl.ir.size import Axis
+from tdsl.ops import add, cast_to, constant, input_, unalign
 from tdsl.transforms.inline import inline, inline_calls
 from tdsl.transforms.linear import simplify_linear
 from tdsl.transforms.simplify import simplify
@@ -41,7 +42,7 @@ def pullback(function: Function, wrt: Sequence[str] | None = None) -> Function:
     targets = differentiable_params(function, wrt)
     incoming = _cotangent_params(function)
     seeds = [
-        (result.node, cast_to(param.node, compute(param.dtype)))
+        (result.node, _summed(cast_to(param.node, compute(param.dtype)), param.shape, result.node))
         for result, param in zip(_floating(function.results), incoming, strict=True)
     ]
     cotangents = backpropagate(seeds, [param.node for param in targets])
@@ -142,9 +143,15 @@ def _through_call(node: Node, cotangents: Cotangents, active: set[Node]) -> None
     ]
     shares = inline(derivative, [*node.operands, *results, *incoming])
     floating = [o for o in node.operands if may_be_float(o.dtype)]
-    for operand, share in zip(floating, shares, strict=True):
+    for operand, share, result in zip(floating, shares, derivative.results, strict=True):
         if operand in active:
-            _accumulate(cotangents, operand, cast_to(share, compute(operand.dtype)))
+            wide = cast_to(share, compute(operand.dtype))
+            _accumulate(cotangents, operand, _summed(wide, result.shape, operand))
+
+
+def _summed(cotangent: Node, shape: Sequence[Axis], node: Node) -> Node:
+    """The cotangent of a node from that of its value in this shape: the node may lack axes of it."""
+    return unalign(cotangent, unit_free(shape), node)
 
 
 def _sibling(node: Node, result: int) -> Node:
