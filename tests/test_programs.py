@@ -10,7 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tdsl
+from tdsl.ir import parse, print_function, verify
+from tdsl.syntax.elaboration.entry import elaborate
+from tdsl.syntax.elaboration.program import load_program
 from tdsl.syntax.format import format_source
+from tdsl.transforms.differentiate import vjp
 from tests.tolerances import TOLERANCES
 
 Torch = Callable[[Any, Any], Any]
@@ -34,6 +38,18 @@ UNARY: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "guard": ("where({a} > 0.3, sqrt({a}), {a})",
               lambda a: torch.where(a > 0.3, torch.where(a > 0.3, a, 1.0).sqrt(), a)),
     "scan": ("cumsum({a}, axis=D)", lambda a: a.cumsum(1)),
+    "roll": ("roll({a}, 1, axis=N)", lambda a: a.roll(1, 0)),
+    "concat": ("concat(({a}[:, 2:], {a}[:, :2] * 2), axis=1)",
+               lambda a: torch.cat((a[:, 2:], a[:, :2] * 2), 1)),
+    "pad": ("pad({a}, axis=D, low=1)[:, :-1]", lambda a: torch.nn.functional.pad(a, (1, -1))),
+    "heads": ("flatten(flip(unflatten({a}, axis=D, sizes=(2, H)), axis=-1), axes=(-2, -1))",
+              lambda a: a.unflatten(1, (2, 2)).flip(2).flatten(1)),
+    "picked": ("({a} + take({a}, argmax({a}, axis=D), axis=D))",
+               lambda a: a + a.gather(1, a.argmax(1, keepdim=True))),
+    "spread": ("({a} * std({a}, axis=D))", lambda a: a * a.std(1, correction=0, keepdim=True)),
+    "clamped": ("clamp({a}, -0.5, 0.7)", lambda a: a.clamp(-0.5, 0.7)),
+    "detached": ("({a} * stop_gradient({a}))", lambda a: a * a.detach()),
+    "rounded": ("cast(cast({a}, f32), f64)", lambda a: a.float().double()),
 }  # fmt: skip
 BINARY: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "add": ("({a} + {b})", lambda a, b: a + b),
@@ -93,3 +109,16 @@ def test_values_and_gradients_are_torchs(program: Pair, seed: int) -> None:
     close(value, expected, "value")
     for a, b in zip(gradients, expected_gradients, strict=True):
         close(a, b, "gradient")
+
+
+@settings(max_examples=60)
+@given(PROGRAMS)
+def test_graphs_read_back_and_formatting_is_final(program: Pair) -> None:
+    text = f"def f(x: T[N, D], y: T[D]) -> T[N, D]:\n    return {program[0]} + x * 0\n"
+    formatted = format_source(text, "random.tdsl")
+    assert format_source(formatted, "random.tdsl") == formatted
+    before, after = (elaborate(load_program(t, "random.tdsl"), "f") for t in (text, formatted))
+    assert print_function(before) == print_function(after)
+    for graph in (before, vjp(before), vjp(vjp(before))):
+        verify(graph)
+        assert parse(print_function(graph)) == graph
