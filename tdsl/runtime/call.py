@@ -22,6 +22,7 @@ from tdsl.runtime.arguments import (
     converter,
     exact,
     fact_of,
+    is_number,
     is_tensor,
     static_value,
 )
@@ -73,17 +74,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """A tensor argument: its place in the row, what it is, and what binding sees of it."""
+    """A tensor argument: its place in the row, the array that it is, and what binding sees of it.
+
+    `is_plain` says that it goes into the graph as it comes.
+    """
 
     name: str
     place: int | Default
     value: Any
     fact: Fact
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it goes into the graph as it comes."""
-        return type(self.value) is np.ndarray or is_tensor(self.value)
+    is_plain: bool
 
     def load(self, param: Param) -> Load:
         """From the row of a call to the array for the parameter."""
@@ -140,8 +140,11 @@ def static_values(signature: Signature, bound: Bound, values: Sequence[Any]) -> 
 
 
 def _argument(name: str, place: int | Default, values: Sequence[Any]) -> Argument:
-    value = place.value if isinstance(place, Default) else as_array(name, values[place])
-    return Argument(name, place, value, fact_of(name, value))
+    if isinstance(place, Default):
+        return Argument(name, place, place.value, fact_of(name, place.value), is_plain=False)
+    value = as_array(name, values[place])
+    is_plain = value is values[place] and not is_number(value)
+    return Argument(name, place, value, fact_of(name, value), is_plain)
 
 
 def _cotangents(
