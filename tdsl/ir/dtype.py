@@ -100,7 +100,7 @@ def promote(a: AnyDtype, b: AnyDtype) -> AnyDtype | None:
     return DtypeTerm("promote", (first, second))
 
 
-def resolve(dtype: AnyDtype, values: Mapping[str, Dtype]) -> AnyDtype:
+def resolve(dtype: AnyDtype, values: Mapping[str, AnyDtype]) -> AnyDtype:
     """The dtype with variables replaced, folded where everything is known."""
     match dtype:
         case Dtype():

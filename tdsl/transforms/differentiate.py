@@ -13,13 +13,13 @@ from dataclasses import replace
 
 from tdsl import faults
 from tdsl.ir.dtype import compute, may_be_float
-from tdsl.ir.function import Function, Param, Result, unit_free
+from tdsl.ir.function import Function, Param, Result, Shape, unit_free
 from tdsl.ir.node import Node, call_key, topological
-from tdsl.ir.size import Axis
 from tdsl.ops import add, cast_to, constant, input_, unalign
 from tdsl.transforms.inline import inline, inline_calls
 from tdsl.transforms.linear import simplify_linear
 from tdsl.transforms.simplify import simplify
+from tdsl.transforms.specialise import assume_floating
 
 Cotangents = dict[Node, Node]
 
@@ -38,7 +38,7 @@ def vjp(function: Function, wrt: Sequence[str] | None = None) -> Function:
 
 def pullback(function: Function, wrt: Sequence[str] | None = None) -> Function:
     """`vjp`, where a parameter without a differentiable path gets zeros, as torch's autograd needs."""
-    function = simplify(function)
+    function = simplify(assume_floating(function))
     targets = differentiable_params(function, wrt)
     incoming = _cotangent_params(function)
     seeds = [
@@ -67,7 +67,7 @@ def grad(function: Function, wrt: Sequence[str] | None = None) -> Function:
 def value_and_grad(function: Function, wrt: Sequence[str] | None = None) -> Function:
     """The results of `function`, then the gradients of its one floating rank-0 result."""
     gradients = grad(function, wrt)
-    values = inline_calls(simplify(function)).results
+    values = inline_calls(simplify(assume_floating(function))).results
     return replace(
         gradients,
         name=f"{function.name}_value_and_grad",
@@ -149,7 +149,7 @@ def _through_call(node: Node, cotangents: Cotangents, active: set[Node]) -> None
             _accumulate(cotangents, operand, _summed(wide, result.shape, operand))
 
 
-def _summed(cotangent: Node, shape: Sequence[Axis], node: Node) -> Node:
+def _summed(cotangent: Node, shape: Shape, node: Node) -> Node:
     """The cotangent of a node from that of its value in this shape: the node may lack axes of it."""
     return unalign(cotangent, unit_free(shape), node)
 

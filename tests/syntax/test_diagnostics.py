@@ -15,6 +15,7 @@ from tdsl.syntax.elaboration.program import load_program
 CATALOGUE = faults.catalogue()
 SHOWN = [fault for fault in CATALOGUE.values() if fault.example and not fault.call]
 PINNED = Path(__file__).parent.parent / "diagnostics"
+PROGRAMS = sorted((PINNED / "programs").glob("*.tdsl"))
 PAGE = Path(__file__).parent.parent.parent / "docs" / "errors.md"
 Golden = Callable[[Path, str], None]
 
@@ -44,6 +45,14 @@ def test_example_shows_the_fault(fault: Fault, golden: Golden) -> None:
 @pytest.mark.parametrize("fault", SHOWN, ids=lambda fault: fault.code)
 def test_mended_example_is_a_program(fault: Fault) -> None:
     check_program(load_program(fault.fixed, "example.tdsl"))
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_programs_with_several_faults(path: Path, golden: Golden) -> None:
+    with pytest.raises(TdslError) as caught:
+        check_program(load_program(path.read_text(encoding="utf-8"), path.name))
+    shown = "\n".join(render(diagnostic) for diagnostic in caught.value.errors) + "\n"
+    golden(path.with_suffix(".txt"), shown)
 
 
 def test_at_least_sixty_faults_are_pinned() -> None:

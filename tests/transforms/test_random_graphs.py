@@ -21,6 +21,7 @@ from tdsl.ir.size import Size, as_size
 from tdsl.ir.size import name as axis_name
 from tdsl.ops import (
     CATALOGUE,
+    Operation,
     Pointwise,
     add,
     concat_axis,
@@ -43,6 +44,7 @@ from tdsl.ops import (
     sin,
     slice_axis,
     stop_gradient,
+    sub,
     sum_,
     take,
     tanh,
@@ -94,7 +96,8 @@ def _pointwise(draw: Draw, pool: Sequence[Node]) -> Node:
 def _arithmetic(draw: Draw, pool: Sequence[Node]) -> Node:
     a = draw(st.sampled_from(pool))
     b = draw(st.sampled_from([n for n in pool if set(n.axes) <= set(a.axes)]))
-    return draw(st.sampled_from([add, mul, CATALOGUE["sub"]]))(a, b)
+    op: Operation = draw(st.sampled_from([add, mul, sub]))
+    return op(a, b)
 
 
 def _of_axes(draw: Draw, pool: Sequence[Node]) -> Node:

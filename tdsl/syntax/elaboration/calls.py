@@ -19,7 +19,7 @@ from tdsl.syntax.elaboration.builtin import BUILTINS, call_builtin, unknown_keyw
 from tdsl.syntax.elaboration.calculus import call_derivative, call_with_derivative, derivative_of
 from tdsl.syntax.elaboration.expressions import HANDLERS, describe, evaluate, static_value, tensor
 from tdsl.syntax.elaboration.frame import MAX_CALLS, Frame, axis_text
-from tdsl.syntax.elaboration.program import standard_library
+from tdsl.syntax.elaboration.program import library_function
 from tdsl.syntax.elaboration.statements import Returned, run
 from tdsl.syntax.elaboration.suggest import FOREIGN_METHODS, FOREIGN_NAMES, meant
 from tdsl.syntax.elaboration.types import (
@@ -75,7 +75,7 @@ def _function_named(frame: Frame, target: ast.Attribute) -> FunctionValue:
     name, program = target.name, frame.program
     if name in program.functions:
         return FunctionValue(program, program.functions[name])
-    found = program.imported.get(name) or standard_library().get(name)
+    found = program.imported.get(name) or library_function(name)
     if isinstance(found, FunctionValue):
         return found
     hint = FOREIGN_METHODS.get(name) or meant(name, [*BUILTINS, *program.functions])

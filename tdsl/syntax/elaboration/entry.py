@@ -27,6 +27,7 @@ from tdsl.syntax.elaboration.calls import check_static, invoke, typed_results
 from tdsl.syntax.elaboration.expressions import Poisoned, evaluate, static_value
 from tdsl.syntax.elaboration.frame import Frame, Session
 from tdsl.syntax.elaboration.program import Program
+from tdsl.syntax.elaboration.scope import unknown_names
 from tdsl.syntax.elaboration.statements import run
 from tdsl.syntax.elaboration.types import declare, dtype_of, is_pack, is_static, pack_name, shape_of
 from tdsl.syntax.elaboration.values import AxisValue, FunctionValue, Meaning, Poison, Value, weak
@@ -325,9 +326,14 @@ def check_program(program: Program) -> None:
 
 
 def _collect(program: Program, name: str, errors: list[TdslError]) -> None:
-    params = function_value(program, name).definition.params
-    if all(param.default is not None for param in params if is_static(param)):
+    """The faults of one function; where a line has one already, its names are not judged again."""
+    definition = function_value(program, name).definition
+    found: list[TdslError] = []
+    if all(param.default is not None for param in definition.params if is_static(param)):
         try:
             elaborate(program, name)
         except TdslError as error:
-            errors.append(error)
+            found.append(error)
+    lines = {d.span.line for error in found for d in error.errors if d.span is not None}
+    unknown = unknown_names(program, definition)
+    errors += found + [e for e in unknown if e.span is not None and e.span.line not in lines]

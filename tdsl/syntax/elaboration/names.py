@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tdsl import faults
+from tdsl.errors import TdslError
 from tdsl.ir.dtype import DTYPES
 from tdsl.syntax import ast
 from tdsl.syntax.elaboration.builtin import BUILTINS
@@ -14,7 +15,7 @@ from tdsl.syntax.elaboration.expressions import (
     size_value,
 )
 from tdsl.syntax.elaboration.frame import Frame
-from tdsl.syntax.elaboration.program import Program, standard_library
+from tdsl.syntax.elaboration.program import Program, library_function, library_names
 from tdsl.syntax.elaboration.suggest import foreign_hint, meant
 from tdsl.syntax.elaboration.values import BuiltinValue, FunctionValue, Meaning, Poison, weak
 
@@ -44,10 +45,10 @@ def global_meaning(frame: Frame, expr: ast.Name) -> Meaning:
     if text in program.constants:
         return constant_meaning(frame, program, program.constants[text])
     if text in program.imported:
-        found = program.imported[text]
-        if isinstance(found, FunctionValue):
-            return found
-        return constant_meaning(frame, program.owners[text], found)
+        member = program.imported[text]
+        if isinstance(member, FunctionValue):
+            return member
+        return constant_meaning(frame, program.owners[text], member)
     if text in program.externals:
         return _external(program.externals[text])
     if text in NAMED:
@@ -56,14 +57,22 @@ def global_meaning(frame: Frame, expr: ast.Name) -> Meaning:
         return BuiltinValue(text)
     if text in DTYPES:
         return DTYPES[text]
-    if text in standard_library():
-        return standard_library()[text]
-    raise frame.fail(
-        faults.UNKNOWN_NAME,
-        expr.span,
-        name=text,
-        hint=foreign_hint(text) or meant(text, known_names(frame)),
-    )
+    found = library_function(text)
+    if found is not None:
+        return found
+    raise unknown_name(frame, expr)
+
+
+def unknown_name(frame: Frame, expr: ast.Name) -> TdslError:
+    """The error for a name that means nothing, with the one that may be meant."""
+    hint = foreign_hint(expr.id) or meant(expr.id, known_names(frame))
+    return frame.fail(faults.UNKNOWN_NAME, expr.span, name=expr.id, hint=hint)
+
+
+def is_global(program: Program, name: str) -> bool:
+    """Whether a name means something outside every function."""
+    scopes = (program.functions, program.constants, program.imported, program.externals)
+    return any(name in scope for scope in (*scopes, NAMED, BUILTINS, DTYPES, library_names()))
 
 
 def constant_meaning(frame: Frame, program: Program, assign: ast.Assign) -> Meaning:
@@ -79,7 +88,7 @@ def known_names(frame: Frame) -> list[str]:
     program = frame.program
     return [
         *frame.variables, *frame.axes, *frame.dtypes, *program.functions, *program.constants,
-        *program.imported, *program.externals, *BUILTINS, *standard_library(), *DTYPES, *NAMED,
+        *program.imported, *program.externals, *BUILTINS, *library_names(), *DTYPES, *NAMED,
     ]  # fmt: skip
 
 

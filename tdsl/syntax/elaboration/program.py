@@ -6,7 +6,8 @@ In: text. Out: a `Program`. Between: a name is looked up in the file, its import
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from tdsl.syntax.elaboration.values import FunctionValue
 from tdsl.syntax.parser import parse_module
 
 MAX_IMPORTS = 50
+DEFINITION = re.compile(r"^def (\w+)\(", re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,18 +140,21 @@ def read_source(path: Path) -> str:
 
 
 @cache
-def standard_library() -> Mapping[str, FunctionValue]:
-    """Every function of the standard library by name."""
+def library_names() -> Mapping[str, str]:
+    """The file of each function of the standard library, found without parsing any."""
     return {
-        name: FunctionValue(program, function)
-        for program in _library_files()
-        for name, function in program.functions.items()
+        name: path.stem
+        for path in sorted(data_path("kernels").glob("*.tdsl"))
+        for name in DEFINITION.findall(read_source(path))
     }
 
 
-def _library_files() -> Iterator[Program]:
-    for path in sorted(data_path("kernels").glob("*.tdsl")):
-        yield library_program(path.stem)
+def library_function(name: str) -> FunctionValue | None:
+    """A function of the standard library; only its file is parsed."""
+    if name not in library_names():
+        return None
+    program = library_program(library_names()[name])
+    return FunctionValue(program, program.functions[name])
 
 
 @cache
