@@ -17,8 +17,9 @@ from tdsl.syntax.elaboration.entry import (
     constants,
     function_names,
     function_value,
+    read_program,
 )
-from tdsl.syntax.elaboration.program import Program, link, load_program, read_source
+from tdsl.syntax.elaboration.program import Program, link, read_source
 from tdsl.syntax.pysource import read_function
 
 
@@ -64,8 +65,7 @@ def load(path: str | PathLike[str]) -> Module:
     Raises TdslError with every fault that does not depend on static values.
     """
     place = Path(fspath(path))
-    program = load_program(read_source(place), str(place))
-    check_program(program)
+    program = read_program(read_source(place), str(place))
     return Module(place.stem, program)
 
 
@@ -74,8 +74,7 @@ def compile(text: str, name: str = "<text>") -> Function | Module:
 
     Raises TdslError with every fault that does not depend on static values.
     """
-    program = load_program(text, name)
-    check_program(program)
+    program = read_program(text, name)
     module = Module(name, program)
     functions = list(module)
     return functions[0] if len(functions) == 1 else module

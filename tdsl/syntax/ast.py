@@ -265,7 +265,10 @@ Item = Import | Assign | FunctionDef | ExprStmt
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A file. `constants` are its assignments in order; `text` is the whole source."""
+    """A file. `constants` are its assignments in order; `text` is the whole source.
+
+    `broken` are the names whose definitions could not be read.
+    """
 
     docstring: str | None
     imports: tuple[Import, ...]
@@ -273,6 +276,7 @@ class Module:
     functions: tuple[FunctionDef, ...]
     file: str
     text: str
+    broken: frozenset[str] = frozenset()
 
 
 _Entry = tuple[int, object]
@@ -317,7 +321,7 @@ class _Labelled:
     value: object
 
 
-_HIDDEN = frozenset(("span", "op_span", "name_span", "file", "text", "header"))
+_HIDDEN = frozenset(("span", "op_span", "name_span", "file", "text", "header", "broken"))
 
 
 def _is_plain(value: object) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tdsl import faults
 from tdsl.errors import Fault, Span, TdslError
@@ -37,6 +38,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_BLOCK = re.compile(r"^(?:def|from) ", re.MULTILINE)
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 KEYWORDS = frozenset(
     (
@@ -90,11 +92,26 @@ class Source:
         return fault.at(span, hint=hint, note=note, source=shown, **particulars)
 
 
-def tokenize(source: Source) -> list[Token]:
-    """The tokens of the text, layout included; raises TdslError at the first that cannot be read."""
+def check_length(source: Source) -> None:
+    """Raise TdslError for a text over the limit."""
     if len(source.text) > MAX_BYTES:
         raise source.fail(faults.FILE_TOO_LARGE, source.span(1, 1, 1), limit=MAX_BYTES)
+
+
+def tokenize(source: Source) -> list[Token]:
+    """The tokens of the text, layout included; raises TdslError at the first that cannot be read."""
+    check_length(source)
     return list(_layout(source, _raw(source)))
+
+
+def blocks(source: Source) -> list[Source]:
+    """The text cut before each unindented definition and import, to read around what is unreadable."""
+    starts = [match.start() for match in _BLOCK.finditer(source.text)]
+    cuts = [0, *(start for start in starts if start), len(source.text)]
+    return [
+        Source(source.text[a:b], source.file, source.first_line + source.text.count("\n", 0, a))
+        for a, b in pairwise(cuts)
+    ]
 
 
 def raw_tokens(source: Source) -> list[Token]:

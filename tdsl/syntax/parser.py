@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from itertools import zip_longest
 from pathlib import Path
@@ -27,9 +29,10 @@ from tdsl.data import data_path
 from tdsl.errors import Span, TdslError, combine
 from tdsl.syntax import ast
 from tdsl.syntax.build import Builder, Problem, clean
-from tdsl.syntax.lexer import Source, Token, tokenize
+from tdsl.syntax.lexer import Source, Token, blocks, check_length, tokenize
 
 MAX_ERRORS = 20
+_DEFINED = re.compile(r"^(?:def +)?([A-Za-z_]\w*)", re.MULTILINE)
 MAX_DEPTH = 600
 """Open constructs that the parser holds at once; nested expressions take a few each."""
 FOREIGN = {
@@ -58,18 +61,57 @@ def parse_module(text: str, file: str) -> ast.Module:
 
     Raises TdslError with all independent syntax errors, or for a text over the stated limits.
     """
+    module, errors = read_module(text, file)
+    if errors:
+        raise combine(errors)
+    return module
+
+
+def read_module(text: str, file: str) -> tuple[ast.Module, list[TdslError]]:
+    """The AST of what can be read of a file, and the errors of the rest.
+
+    Raises TdslError for a text over the stated limits.
+    """
     text = text.removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n").replace("\r", "\n")
     source = Source(text, file)
     errors: list[TdslError] = []
     items: list[Any] = []
-    for chunk in _chunks(tokenize(source)):
+    broken: set[str] = set()
+    for chunk in _readable(source, errors, broken):
         try:
             items.append(_parse(chunk, "item", source))
         except TdslError as error:
             errors += [error, *_further_errors(chunk, error, source)]
-    if errors:
-        raise combine(errors[:MAX_ERRORS])
-    return _module(items, source)
+            broken.update(_defined(chunk))
+    module = _module(items, source, errors)
+    return replace(module, broken=frozenset(broken)), errors[:MAX_ERRORS]
+
+
+def _readable(source: Source, errors: list[TdslError], broken: set[str]) -> list[list[Token]]:
+    """The chunks of a text; where tokens cannot be read, those of each definition that can."""
+    check_length(source)
+    try:
+        return list(_chunks(tokenize(source)))
+    except TdslError as error:
+        parts = blocks(source)
+        if len(parts) == 1:
+            errors.append(error)
+            return []
+    chunks: list[list[Token]] = []
+    for part in parts:
+        try:
+            chunks += _chunks(tokenize(part))
+        except TdslError as error:
+            errors.append(error)
+            broken.update(_DEFINED.findall(part.text))
+    return chunks
+
+
+def _defined(chunk: Sequence[Token]) -> list[str]:
+    """The name that a chunk would define, and those that it would import."""
+    first = next((t.kind for t in chunk if t.kind in ("def", "from", "NAME")), "")
+    names = [token.text for token in chunk if token.kind == "NAME"]
+    return names if first == "from" else names[:1]
 
 
 def parse_function(source: Source) -> ast.FunctionDef:
@@ -91,18 +133,18 @@ def parse_annotation(text: str, span: Span, source: Source) -> ast.TypeExpr:
         raise source.fail(faults.NOT_A_TYPE, span) from problem
 
 
-def _module(items: Sequence[Any], source: Source) -> ast.Module:
+def _module(items: Sequence[Any], source: Source, errors: list[TdslError]) -> ast.Module:
+    """The file of these items; adds errors for stray ones, unless they may follow from an earlier error."""
+    is_sound = not errors
     docstring: str | None = None
     match items:
         case [ast.ExprStmt(value=ast.String(value=text)), *_]:
             docstring = clean(text)
-    errors = []
     for place, item in enumerate(items):
         is_docstring = place == 0 and docstring is not None
-        if not is_docstring and not isinstance(item, ast.Import | ast.Assign | ast.FunctionDef):
+        is_known = is_docstring or isinstance(item, ast.Import | ast.Assign | ast.FunctionDef)
+        if is_sound and not is_known:
             errors.append(source.fail(faults.STRAY_STATEMENT, item.span))
-    if errors:
-        raise combine(errors[:MAX_ERRORS])
     return ast.Module(
         docstring,
         tuple(i for i in items if isinstance(i, ast.Import)),

@@ -9,7 +9,7 @@ import pytest
 
 from tdsl import faults
 from tdsl.errors import Fault, TdslError, render
-from tdsl.syntax.elaboration.entry import check_program
+from tdsl.syntax.elaboration.entry import check_program, read_program
 from tdsl.syntax.elaboration.program import load_program
 
 CATALOGUE = faults.catalogue()
@@ -50,7 +50,7 @@ def test_mended_example_is_a_program(fault: Fault) -> None:
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
 def test_programs_with_several_faults(path: Path, golden: Golden) -> None:
     with pytest.raises(TdslError) as caught:
-        check_program(load_program(path.read_text(encoding="utf-8"), path.name))
+        read_program(path.read_text(encoding="utf-8"), path.name)
     shown = "\n".join(render(diagnostic) for diagnostic in caught.value.errors) + "\n"
     golden(path.with_suffix(".txt"), shown)
 

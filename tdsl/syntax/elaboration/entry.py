@@ -26,11 +26,12 @@ from tdsl.syntax.elaboration.calculus import TRANSFORMS, derivative_of
 from tdsl.syntax.elaboration.calls import check_static, invoke, typed_results
 from tdsl.syntax.elaboration.expressions import Poisoned, evaluate, static_value
 from tdsl.syntax.elaboration.frame import Frame, Session
-from tdsl.syntax.elaboration.program import Program
+from tdsl.syntax.elaboration.program import Program, link_what_can_be
 from tdsl.syntax.elaboration.scope import unknown_names
 from tdsl.syntax.elaboration.statements import run
 from tdsl.syntax.elaboration.types import declare, dtype_of, is_pack, is_static, pack_name, shape_of
 from tdsl.syntax.elaboration.values import AxisValue, FunctionValue, Meaning, Poison, Value, weak
+from tdsl.syntax.parser import read_module
 from tdsl.transforms.simplify import tidy
 
 MAX_NESTING = 100
@@ -172,11 +173,13 @@ def _elaborate(
         params = _parameters(frame, definition, statics, ranks, given, dtypes)
         meaning = _results(frame, function)
     except Poisoned:
+        if not session.errors:
+            raise
         raise combine(session.errors) from None
     except RecursionError:
         raise frame.fail(faults.TOO_DEEP, definition.span, limit=MAX_NESTING) from None
     if isinstance(meaning, Poison):
-        raise combine(session.errors)
+        raise combine(session.errors) if session.errors else Poisoned
     return _function(session, definition, params, meaning)
 
 
@@ -206,7 +209,7 @@ def _function(
     )
     kinds = {name: kind for name, (kind, _) in session.kinds.items()}
     open_variables = {
-        p.dtype.name: kinds.get(p.dtype.name, "any")
+        p.dtype.name: "float" if p.dtype.is_float else kinds.get(p.dtype.name, "any")
         for p in params
         if isinstance(p.dtype, DtypeVar)
     }
@@ -308,8 +311,30 @@ def _axis(
     return AxisValue(axes_of(frame, ast.Tuple(tuple(exprs), span), order))  # type: ignore[arg-type]
 
 
+def read_program(text: str, file: str) -> Program:
+    """The program of a file.
+
+    Raises TdslError with every independent fault that needs no static value: of syntax, of imports, and
+    in what can be read.
+    """
+    module, errors = read_module(text, file)
+    program, import_errors = link_what_can_be(module, {}, (file,))
+    errors += import_errors
+    errors += faults_of(program)
+    if errors:
+        raise combine(errors)
+    return program
+
+
 def check_program(program: Program) -> None:
     """Raise every fault that does not depend on static values without a default."""
+    errors = faults_of(program)
+    if errors:
+        raise combine(errors)
+
+
+def faults_of(program: Program) -> list[TdslError]:
+    """The faults of a program's constants and functions."""
     errors: list[TdslError] = []
     for name, assign in program.constants.items():
         try:
@@ -321,8 +346,7 @@ def check_program(program: Program) -> None:
             _collect(program, name, errors)
     for name in program.functions:
         _collect(program, name, errors)
-    if errors:
-        raise combine(errors)
+    return errors
 
 
 def _collect(program: Program, name: str, errors: list[TdslError]) -> None:
@@ -334,6 +358,8 @@ def _collect(program: Program, name: str, errors: list[TdslError]) -> None:
             elaborate(program, name)
         except TdslError as error:
             found.append(error)
+        except Poisoned:  # it needs a definition that could not be read
+            pass
     lines = {d.span.line for error in found for d in error.errors if d.span is not None}
     unknown = unknown_names(program, definition)
     errors += found + [e for e in unknown if e.span is not None and e.span.line not in lines]

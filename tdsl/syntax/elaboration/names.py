@@ -60,6 +60,8 @@ def global_meaning(frame: Frame, expr: ast.Name) -> Meaning:
     found = library_function(text)
     if found is not None:
         return found
+    if text in program.module.broken:
+        raise Poisoned
     raise unknown_name(frame, expr)
 
 
@@ -71,8 +73,9 @@ def unknown_name(frame: Frame, expr: ast.Name) -> TdslError:
 
 def is_global(program: Program, name: str) -> bool:
     """Whether a name means something outside every function."""
-    scopes = (program.functions, program.constants, program.imported, program.externals)
-    return any(name in scope for scope in (*scopes, NAMED, BUILTINS, DTYPES, library_names()))
+    own = (program.functions, program.constants, program.imported, program.externals)
+    scopes = (*own, program.module.broken, NAMED, BUILTINS, DTYPES, library_names())
+    return any(name in scope for scope in scopes)
 
 
 def constant_meaning(frame: Frame, program: Program, assign: ast.Assign) -> Meaning:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -72,9 +72,20 @@ def load_program(
 def link(
     module: ast.Module, externals: Mapping[str, object], loading: tuple[str, ...] = ()
 ) -> Program:
-    """The program of a parsed file."""
+    """The program of a parsed file. Raises TdslError for imports as `load_program` does."""
+    program, errors = link_what_can_be(module, externals, loading)
+    if errors:
+        raise combine(errors)
+    return program
+
+
+def link_what_can_be(
+    module: ast.Module, externals: Mapping[str, object], loading: tuple[str, ...]
+) -> tuple[Program, list[TdslError]]:
+    """The program of a parsed file, and the errors of its imports, whose names are then broken."""
     imported: dict[str, FunctionValue | ast.Assign] = {}
     owners: dict[str, Program] = {}
+    broken = set(module.broken)
     errors = []
     for statement in module.imports:
         try:
@@ -84,9 +95,9 @@ def link(
                 owners[alias] = source
         except TdslError as error:
             errors.append(error)
-    if errors:
-        raise combine(errors)
-    return Program(module, imported, externals, owners)
+            broken.update(alias for _, alias, _ in statement.names)
+    whole = replace(module, broken=frozenset(broken - imported.keys()))
+    return Program(whole, imported, externals, owners), errors
 
 
 def _import(statement: ast.Import, module: ast.Module, loading: tuple[str, ...]) -> Program:

@@ -82,7 +82,8 @@ def _index_size(frame: Frame, expr: ast.Expr) -> Size:
     meaning = evaluate(frame, expr)
     if isinstance(meaning, Value) and isinstance(meaning.static, int):
         return as_size(int(meaning.static))
-    raise frame.fail(faults.TENSOR_INDEX, expr.span)
+    hint = "`take(x, index, axis=...)` gathers by a tensor" if isinstance(meaning, Value) else ""
+    raise frame.fail(faults.TENSOR_INDEX, expr.span, hint=hint)
 
 
 def _slice(frame: Frame, value: Value, axis: Size, item: ast.Slice) -> tuple[Node, Size]:
