@@ -114,3 +114,64 @@ def test_our_own_faults_say_so(file: str, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setitem(main.__globals__["COMMANDS"], "check", broken)
     assert main(["check", file]) == 70
     assert "please report" in capsys.readouterr().err
+
+
+KINDS = """
+def f(
+    x: f32[N, D], n: int, b: bool = False, axis: Axis = -1, to: DType = f32, scale: float = 1.0
+) -> f32[N, D]:
+    y = cast(cast(x, to), f32) * n * scale + 0 * sum(x, axis=axis)
+    if b:
+        y = -y
+    return y
+"""
+
+
+def test_static_values_are_read_by_their_type(tmp_path: Path, capsys: Output) -> None:
+    path = tmp_path / "kinds.tdsl"
+    path.write_text(KINDS, encoding="utf-8")
+    statics = ["n=2", "b=true", "axis=(N,1)", "to=f16", "scale=0.5"]
+    given = ["--arg", "x=f32[2,3]", *(part for s in statics for part in ("--static", s))]
+    assert main(["run", str(path), *given, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["results"]["result"]["values"]
+    x = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
+    np.testing.assert_array_equal(np.float32(found), -x.astype(np.float16).astype(np.float32))
+    for wrong in ("n=x", "b=maybe", "to=f33", "missing=1"):
+        assert (
+            main(["run", str(path), "--arg", "x=f32[2,3]", "--static", "n=1", "--static", wrong])
+            == 1
+        )
+    assert main(["run", str(path), "--arg", "x=f32[2,3]"]) == 1
+    assert "`n`" in capsys.readouterr().err
+
+
+def test_data_that_does_not_fit_in_memory_or_on_disk(
+    file: str, tmp_path: Path, capsys: Output
+) -> None:
+    assert main(["run", file, "--arg", "x=f32[99999999,99999999]"]) == 1
+    assert "no memory" in capsys.readouterr().err
+    where = str(tmp_path / "absent" / "out.npz")
+    assert main(["run", file, "--arg", "x=f32[2,2]", "--out", where]) == 1
+    assert "E0404" in capsys.readouterr().err
+
+
+def test_a_function_must_be_there_and_chosen(tmp_path: Path, capsys: Output) -> None:
+    path = tmp_path / "two.tdsl"
+    path.write_text(TWO, encoding="utf-8")
+    for arguments, code in ((["--fn", "h"], "E0301"), ([], "E0313")):
+        assert main(["show", str(path), "--stage", "ir", *arguments, "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["errors"][0]["code"] == code
+
+
+def test_bool_and_rank_0_data(tmp_path: Path, capsys: Output) -> None:
+    path = tmp_path / "mask.tdsl"
+    path.write_text(
+        "def f(m: bool[N], s: f32, k: i32) -> (bool[N], f32, i32):\n    return ~m, s * 2, k + 1\n",
+        encoding="utf-8",
+    )
+    given = ["--arg", "m=bool[4]", "--arg", "s=1.5", "--arg", "k=3"]
+    assert main(["run", str(path), *given, "--seed", "3"]) == 0
+    text = capsys.readouterr().out
+    assert "result1 = " in text
+    assert main(["run", str(path), *given, "--json", "--grad=s"]) == 0
+    assert json.loads(capsys.readouterr().out)["results"]["grad.s"]["values"] == 2.0
