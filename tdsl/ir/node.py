@@ -76,7 +76,8 @@ class Op:
     `evaluate(node, sizes)` gives the function from the operands' arrays (laid out in the order of
     their nodes' axes) to the result's. `adjoint(node, cotangent)` gives one cotangent (or None: no
     path) for each operand, with no axes but the operand's; None in its place means that the
-    operation is piecewise constant.
+    operation is piecewise constant. `is_linear` says that it is linear in each floating operand,
+    `is_view` that evaluation may give back memory of an operand.
     """
 
     name: str
@@ -85,6 +86,8 @@ class Op:
     infer: TypeRule
     evaluate: EvaluateRule
     adjoint: AdjointRule | None = None
+    is_linear: bool = False
+    is_view: bool = False
 
     def __post_init__(self) -> None:
         if OPS.setdefault(self.name, self) is not self:

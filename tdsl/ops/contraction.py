@@ -95,5 +95,5 @@ dot: Operation = Operation(
     "dot", "contraction",
     "The sum over `axes` of x * y; shared axes that are not summed are batch axes. f16 and bf16 are"
     " widened to f32, and so is the result.",
-    _infer, _evaluate, _adjoint, samples=_samples,
+    _infer, _evaluate, _adjoint, is_linear=True, samples=_samples,
 )  # fmt: skip

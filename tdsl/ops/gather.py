@@ -196,10 +196,10 @@ def _vector(axis: Axis) -> Node:
 take: Operation = Operation(
     "take", "gather",
     "x read along `axis` at the index, whose axes stand in its place; 0 where it is out of range.",
-    _take_type, _take_value, _take_adjoint, samples=_take_samples,
+    _take_type, _take_value, _take_adjoint, is_linear=True, samples=_take_samples,
 )  # fmt: skip
 scatter: Operation = Operation(
     "scatter", "gather",
     "The transpose of `take`: at v along `axis`, the sum over `sums` of the values with index v.",
-    _scatter_type, _scatter_value, _scatter_adjoint, samples=_scatter_samples,
+    _scatter_type, _scatter_value, _scatter_adjoint, is_linear=True, samples=_scatter_samples,
 )  # fmt: skip

@@ -162,5 +162,5 @@ index: Operation = Operation(
     "index", "index",
     "Each operand read at places computed from the result's: slice, pad, flip, roll, window,"
     " concat, flatten, unflatten, rename and their compositions are all this one operation.",
-    _infer, index_value, _adjoint, samples=_samples,
+    _infer, index_value, _adjoint, is_linear=True, is_view=True, samples=_samples,
 )  # fmt: skip

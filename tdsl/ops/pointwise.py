@@ -100,7 +100,7 @@ def pointwise(
     return elementwise(name, doc, types, lambda node: function, adjoint, kinds=kinds, domain=domain)
 
 
-def elementwise(
+def elementwise(  # noqa: PLR0913  (a row of the catalogue)
     name: str,
     doc: str,
     types: Types,
@@ -110,6 +110,8 @@ def elementwise(
     kinds: tuple[str, ...] = FLOAT,
     domain: Domain = (REAL,),
     variants: Variants = ({},),
+    is_linear: bool = False,
+    is_view: bool = False,
 ) -> Pointwise:
     """A pointwise operation with its own dtype rule; `function(node)` gives the NumPy function."""
 
@@ -130,7 +132,8 @@ def elementwise(
 
     op = Pointwise(
         name, "pointwise", doc, infer, evaluate, shares if adjoint else None,
-        samples=lambda: _samples(op), kinds=kinds, domain=domain, variants=variants,
+        is_linear=is_linear, is_view=is_view, samples=lambda: _samples(op), kinds=kinds,
+        domain=domain, variants=variants,
     )  # fmt: skip
     return op
 

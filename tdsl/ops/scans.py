@@ -56,13 +56,14 @@ def _along_first(steps: Callable[..., Array]) -> Callable[[Node, Sizes], Kernel]
     return evaluate
 
 
-def _scan(
+def _scan(  # noqa: PLR0913  (a row of the catalogue)
     op: str,
     doc: str,
     steps: Callable[..., Array],
     adjoint: AdjointRule,
     *,
     arity: int = 1,
+    is_linear: bool = False,
     dtype: Types = lambda dtype: dtype,
     kinds: Sequence[str] = NUMBER,
     samples: Callable[[], Sequence[Node]],
@@ -76,7 +77,7 @@ def _scan(
         return dtype(found), unique_axes(union_axes(operands), (attrs["axis"],))
 
     return Operation(
-        op, "scan", doc, infer, _along_first(steps), adjoint, samples=samples
+        op, "scan", doc, infer, _along_first(steps), adjoint, is_linear, samples=samples
     )  # fmt: skip
 
 
@@ -183,7 +184,7 @@ def _recurrence_samples() -> list[Node]:
 cumsum: Operation = _scan(
     "cumsum", "The running sum along `axis`; in i64 or u64 for integers and bools.",
     lambda x, dtype: np.add.accumulate(x, axis=0, dtype=dtype),
-    _cumsum_adjoint, dtype=accumulate, kinds=("bool", *NUMBER),
+    _cumsum_adjoint, is_linear=True, dtype=accumulate, kinds=("bool", *NUMBER),
     samples=lambda: [*_samples(cumsum), *_integer_samples(cumsum)],
 )  # fmt: skip
 cumprod: Operation = _scan(

@@ -67,7 +67,7 @@ cast: Pointwise = elementwise(
     "cast",
     "x in another dtype. Floats to integers truncate and saturate, NaN gives 0; integers wrap;"
     " to bool: x != 0. The derivative of rounding is 1.",
-    _cast_types, _cast_function, _cast_share, kinds=ANY,
+    _cast_types, _cast_function, _cast_share, kinds=ANY, is_linear=True, is_view=True,
     variants=tuple({"dtype": dtype} for dtype in DTYPES.values()),
 )  # fmt: skip
 
@@ -88,13 +88,13 @@ def _itself(node: Node) -> Callable[[Array], Array]:
 
 stop_gradient = elementwise(
     "stop_gradient", "x, taken as a constant by differentiation.", _same_type, _itself, None,
-    kinds=ANY,
+    kinds=ANY, is_view=True,
 )  # fmt: skip
 checkpoint = elementwise(
-    "checkpoint", "x, to be recomputed in the backward pass.", _same_type, _itself,
-    lambda g, y, x: g, kinds=ANY,
+    "checkpoint", "x; compilers are told to recompute it in the backward pass.", _same_type, _itself,
+    lambda g, y, x: g, kinds=ANY, is_view=True,
 )  # fmt: skip
 save = elementwise(
-    "save", "x, to be kept for the backward pass.", _same_type, _itself, lambda g, y, x: g,
-    kinds=ANY,
+    "save", "x; compilers are told to keep it for the backward pass.", _same_type, _itself,
+    lambda g, y, x: g, kinds=ANY, is_view=True,
 )  # fmt: skip

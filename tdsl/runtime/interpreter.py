@@ -149,7 +149,7 @@ def _finisher(
     axes = tuple(s for s in result.shape if s != ONE)
     view = aligner(node.axes, axes)
     plain = axes == result.shape and set(axes) == set(node.axes)
-    is_shared = is_shared or node.op is input_ or node.op.name in _PASSING
+    is_shared = is_shared or node.op is input_ or node.op.is_view
 
     def finish(value: Any) -> Array:
         array = np.asarray(value, dtype)
@@ -167,9 +167,6 @@ def _finisher(
         return value if is_done else finish(value)
 
     return finish_plain if plain and view is None and not is_shared else finish
-
-
-_PASSING = frozenset(("stop_gradient", "checkpoint", "save", "cast", "index"))
 
 
 def _unit_shape(array: Array, axes: Sequence[Size], shape: Sequence[Size]) -> tuple[int, ...]:

@@ -11,27 +11,20 @@ simpler. Repeats while the graph shrinks, since fewer uses allow more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tdsl.ir.dtype import may_be_float
 from tdsl.ir.function import Function, Result
 from tdsl.ir.node import Node, remake, uses
-from tdsl.ir.size import Axis
 from tdsl.ops import (
     add,
-    cast,
-    constant,
-    cumsum,
     div,
-    dot,
-    index,
     mul,
     neg,
     scatter,
     sub,
     sum_,
-    take,
     where,
 )
 from tdsl.transforms.factor import Factory
@@ -215,11 +208,11 @@ class _Normaliser:
 
     def _opaque(self, node: Node, forms: list[Poly], is_linear: list[bool]) -> Poly:
         """Any other operation, on rewritten operands; a linear one of 0 is 0."""
-        passes = node.op in (take, scatter, index, dot, cumsum, cast, where, add, sub, mul)
+        passes = node.op.is_linear or node.op in (where, add, sub, mul)
         if passes and any(is_linear):
             self.linear.add(node)
             followed = [form for form, is_one in zip(forms, is_linear, strict=True) if is_one]
-            if node.op in (take, scatter, index, dot, cumsum, cast) and not any(followed):
+            if node.op.is_linear and not any(followed):
                 return ZERO
         rebuilt = self._rebuilt(node)
         if node in self.linear:
@@ -246,11 +239,3 @@ class _Normaliser:
         if node not in self.built:
             self.built[node] = self.factory.build(self.forms[node], node.dtype)
         return self.built[node]
-
-
-def invariant(node: Node, axes: Iterable[Axis]) -> bool:
-    """Whether the value does not vary along any of the axes."""
-    return not frozenset(node.axes) & frozenset(axes)
-
-
-__all__ = ["constant", "cost", "counted_nodes", "simplify_linear"]

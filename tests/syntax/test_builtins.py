@@ -48,6 +48,9 @@ CASES: list[tuple[str, str, Check]] = [
      lambda x: np.linalg.norm(x, axis=1) + np.abs(x).sum(1)),
     ("x: f64[N, D]", "norm(x, axis=D, ord=3)", lambda x: np.linalg.norm(x, 3, axis=1)),
     ("x: f64[N, D]", "norm(x, axis=D, ord=inf)", lambda x: np.abs(x).max(1)),
+    ("x: f64[N, D]", "norm(x, axis=D, ord=-inf)", lambda x: np.abs(x).min(1)),
+    ("x: f64[N, D]", "norm(x, axis=D, ord=0)", lambda x: np.linalg.norm(x, 0, axis=1)),
+    ("x: f64[N, D]", "norm(x, axis=D, ord=-2)", lambda x: np.linalg.norm(x, -2, axis=1)),
     ("x: f64[N, D]", "argmax(x, axis=D) + argmin(x, axis=D)", lambda x: x.argmax(1) + x.argmin(1)),
     ("x: f64[N, D]", "argmax(x)", lambda x: x.argmax()),
     ("b: bool[N, D]", "any(b, axis=D) | all(b, axis=D)", lambda b: b.any(1) | b.all(1)),
@@ -131,6 +134,16 @@ def test_built_in_is_numpys(signature: str, body: str, check: Check) -> None:
     assert actual.shape == np.shape(expected)
     assert actual.dtype == np.asarray(expected).dtype
     np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "body", ["std(x)", *(f"norm(x, ord={p})" for p in (0, 1, 2, 3, 1.5, "inf"))]
+)
+def test_gradients_are_zero_where_a_spread_is_zero(body: str) -> None:
+    function: Any = tdsl.compile(f"def f(x: f64[D]):\n    return {body}\n")
+    value, (gradient,) = tdsl.value_and_grad(function)(np.zeros(4))
+    assert value == 0
+    assert not gradient.any()
 
 
 STATEMENTS = [

@@ -31,7 +31,6 @@ class Given:
     arguments: Mapping[str, ast.Expr]
     rest: tuple[ast.Expr, ...] = ()
     keywords: Mapping[str, ast.Expr] = None  # type: ignore[assignment]
-    receiver: Value | None = None
 
     def has(self, name: str) -> bool:
         """Whether the argument is given, and not None."""

@@ -9,6 +9,7 @@ from tdsl.errors import Span
 from tdsl.ir.dtype import (
     BOOL,
     F32,
+    F64,
     I64,
     AnyDtype,
     Dtype,
@@ -21,6 +22,7 @@ from tdsl.ir.function import DtypeKind
 from tdsl.ir.node import OPS
 from tdsl.ir.size import ONE, Size
 from tdsl.ops import (
+    Pointwise,
     abs_,
     cast_to,
     clamp,
@@ -38,6 +40,7 @@ from tdsl.ops import (
     sum_,
     take,
 )
+from tdsl.ops.pointwise import FLOAT
 from tdsl.syntax.elaboration.arithmetic import (
     as_dtype,
     common_dtype,
@@ -52,14 +55,19 @@ from tdsl.syntax.elaboration.frame import Frame, axis_text
 from tdsl.syntax.elaboration.values import Meaning, Value, weak
 from tdsl.transforms.simplify import tidy
 
-REAL_FUNCTIONS = (
-    "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt cbrt floor ceil trunc sin cos tan asin acos atan"
-    " sinh cosh tanh asinh acosh atanh erf erfc erfinv lgamma digamma"
-)
-PREDICATES = "isnan isinf isfinite"
+OF_REALS = [
+    op
+    for op in OPS.values()
+    if isinstance(op, Pointwise)
+    and op.kinds == FLOAT
+    and len(op.domain) == 1
+    and op.variants == ({},)
+]
+PREDICATES = [op.name for op in OF_REALS if op.sample(F64, [()], {}).dtype == BOOL]
+REAL_FUNCTIONS = [op.name for op in OF_REALS if op.name not in PREDICATES]
 
 
-@builtin(*(f"{name}(x)" for name in REAL_FUNCTIONS.split()))
+@builtin(*(f"{name}(x)" for name in REAL_FUNCTIONS))
 def _real(given: Given) -> Meaning:
     x = given.tensor("x")
     return elementwise(given.frame, OPS[given.name], (x,), given.span, kind="float")
@@ -87,7 +95,7 @@ def _reciprocal(given: Given) -> Meaning:
     return elementwise(given.frame, div, (weak(1.0), given.tensor("x")), given.span, kind="float")
 
 
-@builtin(*(f"{name}(x)" for name in PREDICATES.split()))
+@builtin(*(f"{name}(x)" for name in PREDICATES))
 def _predicate(given: Given) -> Meaning:
     x = given.tensor("x")
     return elementwise(given.frame, OPS[given.name], (x,), given.span, kind="float", result=BOOL)
@@ -145,11 +153,7 @@ def _cast(given: Given) -> Meaning:
     if x.weak:
         number = as_dtype(given.frame, x, x.dtype, given.span)
         return Value(tidy(cast_to(tidy(cast_to(number, dtype)), compute(dtype))), (), dtype)
-    return rounded(Value(tidy(cast_to(x.node, _target(dtype))), x.order, dtype))
-
-
-def _target(dtype: AnyDtype) -> AnyDtype:
-    return compute(dtype)
+    return rounded(Value(tidy(cast_to(x.node, compute(dtype))), x.order, dtype))
 
 
 @builtin("logical_and(x, y)", "logical_or(x, y)", "logical_xor(x, y)")
@@ -258,7 +262,7 @@ def _var(given: Given) -> Meaning:
         count = elementwise(frame, OPS["maximum"], (freedom, zero), span)
     reciprocal = elementwise(frame, div, (weak(1.0), count), span, kind="float")
     result = elementwise(frame, mul, (squares, reciprocal), span)
-    return elementwise(frame, sqrt, (result,), span) if given.name == "std" else result
+    return _safe_root(frame, result, span) if given.name == "std" else result
 
 
 @builtin("norm(x, axis=, ord=)")
@@ -269,16 +273,29 @@ def _norm(given: Given) -> Meaning:
     frame.constrain(x.dtype, "float", span, "`norm`")
     axes, order = given.axes("axis", x), given.number("ord", 2)
     size = elementwise(frame, abs_, (x,), span)
-    if order == float("inf"):
-        node = OPS["max"](size.node, axes=_units(axes))
+    if abs(order) == float("inf"):
+        node = OPS["max" if order > 0 else "min"](size.node, axes=_units(axes))
         return Value(node, _kept(x, axes), x.dtype)
+    if order == 0:
+        differs = elementwise(frame, OPS["not_equal"], (x, weak(0)), span, result=BOOL)
+        ones = tidy(cast_to(differs.node, compute(x.dtype)))
+        return total(frame, Value(ones, x.order, x.dtype), axes)
     if order == 1:
         return total(frame, size, axes)
     if order == 2:
         squares = total(frame, elementwise(frame, mul, (x, x), span), axes)
         return _safe_root(frame, squares, span)
-    powers = elementwise(frame, OPS["pow"], (size, weak(float(order))), span)
-    return elementwise(frame, OPS["pow"], (total(frame, powers, axes), weak(1.0 / order)), span)
+    powers = total(frame, _safe_power(frame, size, order, span), axes)
+    return _safe_power(frame, powers, 1.0 / order, span)
+
+
+def _safe_power(frame: Frame, x: Value, exponent: float, span: Span) -> Value:
+    """X ** exponent for x >= 0, with gradient 0 at 0: the branch taken there is a constant."""
+    value_at_zero = 0.0 if exponent > 0 else float("inf")
+    at_zero = elementwise(frame, equal, (x, weak(0)), span, result=BOOL)
+    inside = choose(frame, at_zero, weak(1.0), x, span)
+    power = elementwise(frame, OPS["pow"], (inside, weak(float(exponent))), span)
+    return choose(frame, at_zero, weak(value_at_zero), power, span)
 
 
 def _safe_root(frame: Frame, squares: Value, span: Span) -> Value:
