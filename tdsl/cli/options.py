@@ -49,10 +49,14 @@ def _common(command: argparse.ArgumentParser, *, many: bool) -> None:
         command.add_argument("file", metavar="FILE")
         command.add_argument("--fn", metavar="F", help="the function, if the file has several")
         command.add_argument(
-            "--static", action="append", default=[], metavar="NAME=VALUE", type=_pair
-        )
-        command.add_argument("--backend", metavar="B")
-        command.add_argument("--grad", metavar="NAMES", help="with gradients (of NAMES)")
+            "--static", action="append", default=[], metavar="NAME=VALUE", type=_pair,
+            help="a compile-time value, as the language writes it",
+        )  # fmt: skip
+        command.add_argument("--backend", metavar="B", help="interpreter")
+        command.add_argument(
+            "--grad", metavar="NAMES", nargs="?",
+            help="with gradients: of all floating arguments, or --grad=NAME,NAME",
+        )  # fmt: skip
     command.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
@@ -63,15 +67,21 @@ def _check(command: argparse.ArgumentParser) -> None:
 def _show(command: argparse.ArgumentParser) -> None:
     _common(command, many=False)
     command.add_argument("--stage", required=True, choices=STAGES)
-    command.add_argument("--arg", action="append", default=[], metavar="NAME=SPEC", type=_pair)
-    command.add_argument("--target", metavar="T")
+    command.add_argument(
+        "--arg", action="append", default=[], metavar="NAME=SPEC", type=_pair,
+        help="an argument's dtype and shape, such as x=f32[4,8]; without any the graph is generic",
+    )  # fmt: skip
+    command.add_argument("--target", metavar="T", help="what to compile for, such as sm_90")
 
 
 def _run(command: argparse.ArgumentParser) -> None:
     _common(command, many=False)
-    command.add_argument("--arg", action="append", default=[], metavar="NAME=VALUE", type=_pair)
-    command.add_argument("--seed", type=_seed, default=0)
-    command.add_argument("--out", metavar="FILE.npz")
+    command.add_argument(
+        "--arg", action="append", default=[], metavar="NAME=VALUE", type=_pair,
+        help="an argument: a number, @file.npy, or dtype and shape for random data: x=f32[4,8]",
+    )  # fmt: skip
+    command.add_argument("--seed", type=_seed, default=0, help="of the random data (0)")
+    command.add_argument("--out", metavar="FILE.npz", help="save results and gradients")
 
 
 def _fmt(command: argparse.ArgumentParser) -> None:

@@ -7,15 +7,17 @@ is converted; whatever does not fit is a TdslError that names the parameter, the
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tdsl import faults
 from tdsl.errors import TdslError
 from tdsl.ir.dtype import BOOL, DTYPES, F32, I64, Dtype
 from tdsl.syntax import ast
 from tdsl.syntax.elaboration.entry import Parameter, Signature
+from tdsl.syntax.elaboration.suggest import FOREIGN_KEYWORDS, meant
 from tdsl.syntax.elaboration.types import expr_text, is_pack
 
 Number = bool | int | float
@@ -93,6 +95,34 @@ def positional(signature: Signature, *, takes_cotangents: bool) -> tuple[Paramet
     return tuple(p for p in signature.parameters if p.is_tensor or not takes_cotangents)
 
 
+def python_signature(signature: Signature, *, takes_cotangents: bool) -> inspect.Signature:
+    """The parameters as Python describes them; a default shows the source's text."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    own = positional(signature, takes_cotangents=takes_cotangents)
+    parameters = [_described(p, kind) for p in own]
+    if takes_cotangents:
+        parameters.append(inspect.Parameter("cotangents", inspect.Parameter.VAR_POSITIONAL))
+        statics = (p for p in signature.parameters if not p.is_tensor)
+        parameters += [_described(p, inspect.Parameter.KEYWORD_ONLY) for p in statics]
+    return inspect.Signature(parameters)
+
+
+def _described(parameter: Parameter, kind: Any) -> inspect.Parameter:
+    text = type_text(parameter) if parameter.is_tensor else parameter.kind
+    default = inspect.Parameter.empty if parameter.default is None else Shown(parameter.default)
+    return inspect.Parameter(parameter.name, kind, default=default, annotation=text)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A default as the source writes it."""
+
+    expr: ast.Expr
+
+    def __repr__(self) -> str:
+        return expr_text(self.expr)
+
+
 def _given(
     signature: Signature, count: int, keywords: Sequence[str], takes_cotangents: bool
 ) -> dict[str, int]:
@@ -104,15 +134,18 @@ def _given(
     names = {p.name for p in signature.parameters}
     for i, name in enumerate(keywords, start=count):
         if name not in names and not takes_cotangents:
-            raise _fail(signature, f"`{signature.name}` has no parameter `{name}`")
+            foreign = FOREIGN_KEYWORDS.get(name, "") if "axis" in names else ""
+            hint = foreign or meant(name, sorted(names))
+            raise _fail(signature, f"`{signature.name}` has no parameter `{name}`", hint)
         if name in given:
             raise _fail(signature, f"`{name}` is given twice")
         given[name] = i
     return given
 
 
-def _fail(signature: Signature, message: str) -> TdslError:
-    return faults.CALL_ARGUMENT.at(message=message, hint=f"it is `{signature.text}`")
+def _fail(signature: Signature, message: str, hint: str = "") -> TdslError:
+    text = f"it is `{signature.text}`"
+    return faults.CALL_ARGUMENT.at(message=message, hint=hint or text, note=text if hint else "")
 
 
 def _missing(signature: Signature, parameter: Parameter) -> TdslError:

@@ -6,6 +6,7 @@ kind. Between: everything that depends on dtypes, shapes and static values is fo
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from tdsl import faults
 from tdsl.errors import TdslError
 from tdsl.ir.dtype import DTYPES, may_be_float
 from tdsl.runtime.arguments import exact, is_number, is_tensor
+from tdsl.runtime.binding import python_signature
 from tdsl.runtime.call import Call, Target, compile_call
 from tdsl.runtime.definition import remember
 from tdsl.runtime.lowered import Lowered, lower
@@ -52,6 +54,13 @@ class Function:
     def signature(self) -> str:
         """The signature as the source writes it."""
         return self.target.signature.text
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The parameters for `inspect.signature`, so that editors and `help` know them."""
+        return python_signature(
+            self.target.signature, takes_cotangents=self.target.takes_cotangents
+        )
 
     def __repr__(self) -> str:
         try:

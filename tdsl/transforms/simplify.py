@@ -211,7 +211,7 @@ def _times_zero(node: Node) -> Node | None:
     return None
 
 
-def _sum_of_zero(node: Node) -> Node | None:
+def _zero_stays_zero(node: Node) -> Node | None:
     return constant(value=0.0, dtype=node.dtype) if is_constant(node.operands[0], 0) else None
 
 
@@ -251,7 +251,7 @@ FINITE: dict[object, tuple[Rule, ...]] = {
     sub: (_plus_zero,),
     mul: (_times_zero,),
     div: (_times_zero,),
-    neg: (_sum_of_zero,),
-    sum_: (_sum_of_zero,),
-    cast: (_sum_of_zero,),
+    neg: (_zero_stays_zero,),
+    sum_: (_zero_stays_zero,),
+    cast: (_zero_stays_zero,),
 }

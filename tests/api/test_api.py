@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -224,3 +225,9 @@ def test_import_is_light() -> None:
     code = "import sys, tdsl; print([m for m in ('torch', 'triton', 'lark', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_python_knows_the_parameters() -> None:
+    f = compiled(SCALE)
+    assert str(inspect.signature(f)) == "(x: 'T[*B, D]', w: 'T[D]', eps: 'float' = 0.0)"
+    assert list(inspect.signature(tdsl.vjp(f)).parameters) == ["x", "w", "cotangents", "eps"]

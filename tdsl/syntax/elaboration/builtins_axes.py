@@ -111,6 +111,7 @@ def _unflatten(given: Given) -> Meaning:
 
 @builtin("flatten(x, axes=)")
 def _flatten(given: Given) -> Meaning:
+    """The axes, or all of them, joined into one, row-major; they need not be neighbours."""
     frame, x = given.frame, given.tensor("x")
     axes = given.axes("axes", x)
     if not axes:
@@ -173,6 +174,7 @@ def _product(sizes: list[Size]) -> Size:
 
 @builtin("transpose(x, *axes)", "permute(x, *axes)")
 def _permute(given: Given) -> Meaning:
+    """The axes in another order: all of them, or two that change places."""
     frame, x = given.frame, given.tensor("x")
     exprs = given.rest
     if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
@@ -282,6 +284,7 @@ def _split(given: Given) -> Meaning:
 
 @builtin("pad(x, axis, low=, high=, value=)")
 def _pad(given: Given) -> Meaning:
+    """`low` elements before and `high` after, each `value` (0)."""
     frame, x = given.frame, given.tensor("x")
     x = settle(frame, x)
     axis = given.axis("axis", x)
@@ -299,6 +302,7 @@ def _pad(given: Given) -> Meaning:
 
 @builtin("flip(x, axis=)")
 def _flip(given: Given) -> Meaning:
+    """The order reversed along the axes, or along all of them."""
     x = given.tensor("x")
     node = x.node
     for axis in given.axes("axis", x):
@@ -308,6 +312,7 @@ def _flip(given: Given) -> Meaning:
 
 @builtin("roll(x, shift, axis)")
 def _roll(given: Given) -> Meaning:
+    """Elements moved by `shift` along the axis; those that leave come in at the other end."""
     x = given.tensor("x")
     axis, by = given.axis("axis", x), given.size("shift")
     return Value(roll_axis(x.node, axis, by) if axis != ONE else x.node, x.order, x.dtype)
@@ -329,6 +334,7 @@ def _squeeze(given: Given) -> Meaning:
 
 @builtin("unsqueeze(x, axis)")
 def _unsqueeze(given: Given) -> Meaning:
+    """A unit axis put in at a position of the result."""
     x, position = given.tensor("x"), given.integer("axis")
     if not -len(x.order) - 1 <= position <= len(x.order):
         raise given.fail(
@@ -372,6 +378,7 @@ def _last_two(given: Given, x: Value) -> tuple[Size, Size]:
 
 @builtin("tril(x, diagonal=)", "triu(x, diagonal=)")
 def _triangle(given: Given) -> Meaning:
+    """The part on and below (above) the `diagonal` of the last two axes; 0 elsewhere."""
     x = settle(given.frame, given.tensor("x"))
     rows, columns = _last_two(given, x)
     offset = constant(value=given.integer("diagonal", 0), dtype=I64)
@@ -404,11 +411,13 @@ def _diagonal(given: Given) -> Meaning:
 
 @builtin("zeros(*axes, dtype=)", "ones(*axes, dtype=)")
 def _filled(given: Given) -> Meaning:
+    """All zeros or ones, in f32 unless told; only the axes' sizes matter."""
     return _full(given, given.rest, 1.0 if given.name == "ones" else 0.0, F32)
 
 
 @builtin("zeros_like(x, dtype=)", "ones_like(x, dtype=)")
 def _filled_like(given: Given) -> Meaning:
+    """All zeros or ones, with the axes and the dtype of `x`."""
     x = settle(given.frame, given.tensor("x"))
     dtype = given.dtype("dtype", x.dtype)
     number = _number_of(dtype, 1.0 if given.name == "ones_like" else 0.0)
@@ -425,6 +434,7 @@ def _full(given: Given, exprs: tuple[ast.Expr, ...], number: float, default: Any
 
 @builtin("full(axes, value, dtype=)")
 def _full_value(given: Given) -> Meaning:
+    """One value everywhere; of the value's kind unless told."""
     frame, expr = given.frame, given.arguments["axes"]
     order = _shape(frame, expr.items if isinstance(expr, ast.Tuple) else (expr,))
     value = given.tensor("value")
@@ -480,6 +490,7 @@ def _linspace(given: Given) -> Meaning:
 
 @builtin("eye(N, M, dtype=)")
 def _eye(given: Given) -> Meaning:
+    """1 where both positions are equal, 0 elsewhere; square if `M` is left out."""
     rows, columns, dtype = given.size("N"), given.size("M"), given.dtype("dtype", F32)
     node = cast_to(equal(arange(axis=rows), arange(axis=columns)), compute(dtype))
     return Value(node, (rows, columns), dtype)

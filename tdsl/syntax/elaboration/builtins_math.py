@@ -69,40 +69,47 @@ REAL_FUNCTIONS = [op.name for op in OF_REALS if op.name not in PREDICATES]
 
 @builtin(*(f"{name}(x)" for name in REAL_FUNCTIONS))
 def _real(given: Given) -> Meaning:
+    """Elementwise, for floating values. The derivative and its ends are in operations.md."""
     x = given.tensor("x")
     return elementwise(given.frame, OPS[given.name], (x,), given.span, kind="float")
 
 
 @builtin("round(x)")
 def _round(given: Given) -> Meaning:
+    """The nearest integer; halves go to the even one."""
     return elementwise(given.frame, OPS["round"], (given.tensor("x"),), given.span, kind="float")
 
 
 @builtin("abs(x)", "sign(x)", "neg(x)")
 def _number(given: Given) -> Meaning:
+    """Elementwise, for numbers."""
     x = given.tensor("x")
     return elementwise(given.frame, OPS[given.name], (x,), given.span, kind="number")
 
 
 @builtin("square(x)")
 def _square(given: Given) -> Meaning:
+    """The product x * x."""
     x = given.tensor("x")
     return elementwise(given.frame, mul, (x, x), given.span, kind="number")
 
 
 @builtin("reciprocal(x)")
 def _reciprocal(given: Given) -> Meaning:
+    """1 / x."""
     return elementwise(given.frame, div, (weak(1.0), given.tensor("x")), given.span, kind="float")
 
 
 @builtin(*(f"{name}(x)" for name in PREDICATES))
 def _predicate(given: Given) -> Meaning:
+    """Elementwise, to bool."""
     x = given.tensor("x")
     return elementwise(given.frame, OPS[given.name], (x,), given.span, kind="float", result=BOOL)
 
 
 @builtin("minimum(x, y)", "maximum(x, y)", "fmod(x, y)", "remainder(x, y)")
 def _pair(given: Given) -> Meaning:
+    """Elementwise. A NaN on either side gives NaN; equal operands share the gradient."""
     values = (given.tensor("x"), given.tensor("y"))
     kind: DtypeKind = "any" if given.name.endswith("mum") else "number"
     return elementwise(given.frame, OPS[given.name], values, given.span, kind=kind)
@@ -110,18 +117,21 @@ def _pair(given: Given) -> Meaning:
 
 @builtin("pow(x, y)")
 def _pow(given: Given) -> Meaning:
+    """The power x ** y; a static integer exponent is exact for negative x."""
     values = (given.tensor("x"), given.tensor("y"))
     return elementwise(given.frame, OPS["pow"], values, given.span, kind="number")
 
 
 @builtin("atan2(y, x)")
 def _atan2(given: Given) -> Meaning:
+    """The angle of the point (x, y), from -pi to pi."""
     values = (given.tensor("y"), given.tensor("x"))
     return elementwise(given.frame, OPS["atan2"], values, given.span, kind="float")
 
 
 @builtin("clamp(x, lo=, hi=)", "clip(x, lo=, hi=)")
 def _clamp(given: Given) -> Meaning:
+    """The nearest value between `lo` and `hi`; either may be left out."""
     x = given.tensor("x")
     lo = given.tensor("lo") if given.has("lo") else None
     hi = given.tensor("hi") if given.has("hi") else None
@@ -136,6 +146,7 @@ def _clamp(given: Given) -> Meaning:
 
 @builtin("polygamma(n, x)")
 def _polygamma(given: Given) -> Meaning:
+    """The derivative of order `n`, a static integer, of `digamma`."""
     order, x = given.integer("n"), given.tensor("x")
     given.frame.constrain(x.dtype, "float", given.span, "`polygamma`")
     return Value(polygamma(settle(given.frame, x).node, n=order), x.order, x.dtype)
@@ -143,12 +154,17 @@ def _polygamma(given: Given) -> Meaning:
 
 @builtin("where(condition, a, b)")
 def _where(given: Given) -> Meaning:
+    """`a` where the condition holds, else `b`.
+
+    The branch not taken passes no gradient, not even NaN.
+    """
     condition, a, b = (given.tensor(name) for name in ("condition", "a", "b"))
     return choose(given.frame, condition, a, b, given.span)
 
 
 @builtin("cast(x, dtype)")
 def _cast(given: Given) -> Meaning:
+    """The value in another dtype. The derivative of rounding is 1."""
     x, dtype = given.tensor("x"), given.dtype("dtype", F32)
     if x.weak:
         number = as_dtype(given.frame, x, x.dtype, given.span)
@@ -158,12 +174,14 @@ def _cast(given: Given) -> Meaning:
 
 @builtin("logical_and(x, y)", "logical_or(x, y)", "logical_xor(x, y)")
 def _logical(given: Given) -> Meaning:
+    """Elementwise, of the operands' truth."""
     op = {"logical_and": "bitand", "logical_or": "bitor", "logical_xor": "bitxor"}[given.name]
     return elementwise(given.frame, OPS[op], (given.tensor("x"), given.tensor("y")), given.span)
 
 
 @builtin("logical_not(x)")
 def _logical_not(given: Given) -> Meaning:
+    """Elementwise, of the operand's truth."""
     return elementwise(given.frame, OPS["bitnot"], (given.tensor("x"),), given.span)
 
 
@@ -193,12 +211,14 @@ def _accumulated(dtype: AnyDtype) -> AnyDtype:
 
 @builtin("sum(x, axis=)")
 def _sum(given: Given) -> Meaning:
+    """Over the axes, or all of them. Integers and bools are added in i64."""
     x = given.tensor("x")
     return total(given.frame, x, given.axes("axis", x))
 
 
 @builtin("prod(x, axis=)")
 def _prod(given: Given) -> Meaning:
+    """Over the axes, or all of them. Gradients are right with zeros too."""
     x = settle(given.frame, given.tensor("x"))
     axes = given.axes("axis", x)
     return Value(OPS["prod"](x.node, axes=_units(axes)), _kept(x, axes), _accumulated(x.dtype))
@@ -206,6 +226,7 @@ def _prod(given: Given) -> Meaning:
 
 @builtin("max(x, axis=)", "min(x, axis=)", "amax(x, axis=)", "amin(x, axis=)")
 def _extreme(given: Given) -> Meaning:
+    """The largest (smallest) over the axes, or all; a NaN wins; ties share the gradient."""
     x = settle(given.frame, given.tensor("x"))
     axes = given.axes("axis", x)
     node = OPS[given.name.removeprefix("a")](x.node, axes=_units(axes))
@@ -214,6 +235,7 @@ def _extreme(given: Given) -> Meaning:
 
 @builtin("any(x, axis=)", "all(x, axis=)")
 def _truth(given: Given) -> Meaning:
+    """Over the axes, or all of them, of bools."""
     x = given.tensor("x")
     if x.dtype != BOOL:
         raise given.fail(faults.CONDITION_NOT_BOOL, "x", dtype=x.dtype, hint="write `x != 0`")
@@ -223,6 +245,10 @@ def _truth(given: Given) -> Meaning:
 
 @builtin("argmax(x, axis=)", "argmin(x, axis=)")
 def _arg(given: Given) -> Meaning:
+    """The position, in i64, of the first largest (smallest).
+
+    Along one axis or, without `axis`, in the flattened value.
+    """
     x = settle(given.frame, given.tensor("x"))
     axes = given.axes("axis", x)
     return Value(OPS[given.name](x.node, axes=_units(axes)), _kept(x, axes), I64)
@@ -244,12 +270,18 @@ def mean(frame: Frame, x: Value, axes: tuple[Size, ...], span: Span) -> Value:
 
 @builtin("mean(x, axis=)")
 def _mean(given: Given) -> Meaning:
+    """Over the axes, or all of them, of floating values."""
     x = settle(given.frame, given.tensor("x"))
     return mean(given.frame, x, given.axes("axis", x), given.span)
 
 
 @builtin("var(x, axis=, correction=)", "std(x, axis=, correction=)")
 def _var(given: Given) -> Meaning:
+    """Over the axes, or all.
+
+    The sum of squares is divided by `N - correction`, and `correction` is 0 unless told, as
+    in NumPy (torch: 1). The gradient of `std` is 0 where it is 0.
+    """
     frame, span = given.frame, given.span
     x = settle(frame, given.tensor("x"))
     axes = given.axes("axis", x)
@@ -307,6 +339,7 @@ def _safe_root(frame: Frame, squares: Value, span: Span) -> Value:
 
 @builtin("cumsum(x, axis)", "cumprod(x, axis)", "cummax(x, axis)", "logcumsumexp(x, axis)")
 def _scan(given: Given) -> Meaning:
+    """Running, along the axis; of the same size as `x`."""
     x = settle(given.frame, given.tensor("x"))
     axis = given.axis("axis", x)
     if given.name == "logcumsumexp":
@@ -338,6 +371,10 @@ def contract(frame: Frame, a: Value, b: Value, axes: tuple[Size, ...], span: Spa
 
 @builtin("dot(a, b, axis)")
 def _dot(given: Given) -> Meaning:
+    """The sum of the products over the axes; shared axes that are not summed stay.
+
+    Half precision is summed in f32.
+    """
     a, b = given.tensor("a"), given.tensor("b")
     axes = given.axes("axis", a)
     missing = [axis for axis in axes if axis not in b.order]
@@ -404,6 +441,10 @@ def _einsum(given: Given) -> Meaning:
 
 @builtin("take(x, index, axis)")
 def _take(given: Given) -> Meaning:
+    """`x` read along the axis at the index, whose axes stand in its place; 0 out of range.
+
+    The gradient is a sum by index.
+    """
     x, index = settle(given.frame, given.tensor("x")), settle(given.frame, given.tensor("index"))
     axis = given.axis("axis", x)
     given.frame.constrain(index.dtype, "int", given.span, "an index")
@@ -418,6 +459,10 @@ def _take(given: Given) -> Meaning:
 
 @builtin("scatter_add(values, index, axis, size=)")
 def _scatter(given: Given) -> Meaning:
+    """The sum of the values by index, along a new axis of the given size.
+
+    Indices out of range are left out.
+    """
     frame = given.frame
     values, index = settle(frame, given.tensor("values")), settle(frame, given.tensor("index"))
     frame.constrain(index.dtype, "int", given.span, "an index")
@@ -442,6 +487,7 @@ def _scatter(given: Given) -> Meaning:
 
 @builtin("one_hot(index, axis, dtype=)")
 def _one_hot(given: Given) -> Meaning:
+    """1 where the index names the position along the axis, 0 elsewhere; f32 unless told."""
     frame = given.frame
     index, dtype = settle(frame, given.tensor("index")), given.dtype("dtype", F32)
     frame.constrain(index.dtype, "int", given.span, "an index")

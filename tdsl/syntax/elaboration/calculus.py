@@ -229,5 +229,6 @@ def _pullback(
 
 @builtin("stop_gradient(x)", "checkpoint(x)", "save(x)")
 def _mark(given: Given) -> Meaning:
+    """The value itself. A constant to differentiation; recomputed, or kept, for the backward pass."""
     x = given.tensor("x")
     return Value(OPS[given.name](x.node), x.order, x.dtype, x.weak)
