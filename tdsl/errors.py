@@ -116,6 +116,7 @@ class InternalError(Exception):
     """A fault of the compiler's own, never of the user's program."""
 
     def __init__(self, what: str) -> None:
+        self.what = what
         super().__init__(f"internal error in tdsl (please report it with the program): {what}")
 
 

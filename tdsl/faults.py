@@ -1,7 +1,7 @@
 """The catalogue of mistakes: one row for each, from which errors are raised and `docs/errors.md` is made.
 
 `E01xx` syntax, `E02xx` names, axes, dtypes and values, `E03xx` calls from Python, `E04xx` data and files,
-`E06xx` derivatives, `E07xx` the text form of the IR.
+`E05xx` backends, `E06xx` derivatives, `E07xx` the text form of the IR.
 """
 
 from __future__ import annotations
@@ -996,6 +996,30 @@ MISSING_BF16 = Fault(
     "value",
     "bf16 values need the package ml_dtypes",
     "NumPy has no bf16; the extra `tdsl[bf16]` installs the package that adds it.",
+    "",
+    "",
+)
+MISSING_TRITON = Fault(
+    "E0501",
+    "value",
+    "generated kernels need Triton {needed} or later, and {found}",
+    "Triton compiles the kernels for GPUs; the extra `tdsl[triton]` installs it.",
+    "",
+    "",
+)
+UNKNOWN_TARGET = Fault(
+    "E0502",
+    "value",
+    "there is no target `{target}`",
+    "A target is an architecture of GPUs that kernels are compiled for.",
+    "",
+    "",
+)
+MISSING_TOOL = Fault(
+    "E0503",
+    "value",
+    "the program `{tool}` is missing",
+    "It reads registers and instructions of a kernel compiled for NVIDIA; Triton's wheels bring it along.",
     "",
     "",
 )

@@ -1,0 +1,1 @@
+"""What runs a graph besides the interpreter: each backend prints source and drives a compiler for it."""

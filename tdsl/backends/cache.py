@@ -1,0 +1,82 @@
+"""Files that generated code needs, kept between processes and named by what they hold.
+
+In: the bytes of a file. Out: the path of a file that holds exactly these.
+Between: a file appears under its name only whole, so any number of processes may write it at once;
+what is found there is compared before it is trusted, so a damaged file is written again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import hashlib
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """`$TDSL_CACHE_DIR`, else `tdsl` in `$XDG_CACHE_HOME` or `~/.cache`.
+
+    RuntimeError: there is no home directory.
+    """
+    if chosen := os.environ.get("TDSL_CACHE_DIR"):
+        return Path(chosen).absolute()
+    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The XDG specification ignores a relative path.
+    return (shared if shared.is_absolute() else Path.home() / ".cache") / "tdsl"
+
+
+def stored(data: bytes, kind: str, suffix: str) -> Path:
+    """The file `KIND/HASH.SUFFIX` of the cache, which holds `data`.
+
+    Where the cache cannot be written, the file lies in a temporary folder of this process, and a
+    RuntimeWarning says so once.
+    """
+    name = f"{hashlib.sha256(data).hexdigest()[:32]}.{suffix}"
+    try:
+        return _written(cache_folder() / kind, name, data)
+    except (OSError, RuntimeError) as error:
+        _say(str(error))
+        return _written(_substitute() / kind, name, data)
+
+
+def _written(folder: Path, name: str, data: bytes) -> Path:
+    path = folder / name
+    if not _holds(path, data):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, unfinished = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            Path(unfinished).replace(path)
+        except BaseException:
+            Path(unfinished).unlink(missing_ok=True)
+            raise
+    return path
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except FileNotFoundError:
+        return False
+
+
+@functools.cache
+def _substitute() -> Path:
+    """The temporary folder that stands in for the cache in this process."""
+    folder = Path(tempfile.mkdtemp(prefix="tdsl-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def _say(reason: str) -> None:
+    warnings.warn(
+        f"tdsl keeps generated code in a temporary folder, since its cache cannot be written: {reason}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
