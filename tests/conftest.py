@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Whether kernels are interpreted is decided when Triton is imported, so it is decided here, for all tests:
+# this process interprets, and what compiles kernels does so in child processes (see
+# tdsl/backends/triton/aot.py), which is what users with this variable get as well.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")

@@ -8,13 +8,14 @@ what is found there is compared before it is trusted, so a damaged file is writt
 from __future__ import annotations
 
 import atexit
-import functools
 import hashlib
 import os
 import shutil
 import tempfile
 import warnings
 from pathlib import Path
+
+_SUBSTITUTES: list[Path] = []
 
 
 def cache_folder() -> Path:
@@ -39,8 +40,7 @@ def stored(data: bytes, kind: str, suffix: str) -> Path:
     try:
         return _written(cache_folder() / kind, name, data)
     except (OSError, RuntimeError) as error:
-        _say(str(error))
-        return _written(_substitute() / kind, name, data)
+        return _written(_substitute(str(error)) / kind, name, data)
 
 
 def _written(folder: Path, name: str, data: bytes) -> Path:
@@ -65,18 +65,16 @@ def _holds(path: Path, data: bytes) -> bool:
         return False
 
 
-@functools.cache
-def _substitute() -> Path:
-    """The temporary folder that stands in for the cache in this process."""
-    folder = Path(tempfile.mkdtemp(prefix="tdsl-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-@functools.cache
-def _say(reason: str) -> None:
-    warnings.warn(
-        f"tdsl keeps generated code in a temporary folder, since its cache cannot be written: {reason}",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+def _substitute(reason: str) -> Path:
+    """The temporary folder that stands in for the cache until this process ends."""
+    if not _SUBSTITUTES:
+        folder = Path(tempfile.mkdtemp(prefix="tdsl-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _SUBSTITUTES.append(folder)
+        warnings.warn(
+            f"the cache of tdsl cannot be written ({reason}); "
+            f"generated code lies in the temporary folder {folder} until this process ends",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return _SUBSTITUTES[0]

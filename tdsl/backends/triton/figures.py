@@ -9,9 +9,13 @@ from tdsl.errors import InternalError
 
 def from_cuobjdump(text: str, name: str) -> tuple[int, int]:
     """Registers, and bytes of stack and local memory, from `cuobjdump -res-usage`."""
-    start = text.find(f"Function {name}:")
-    usage = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", text[start:].partition("Function ")[2]))
-    if start < 0 or len(usage) < 3:
+    usage = dict(
+        re.findall(
+            r"(REG|STACK|LOCAL):(\d+)",
+            text.partition(f"Function {name}:")[2].partition("Function ")[0],
+        )
+    )
+    if len(usage) < 3:
         raise InternalError(f"cuobjdump says nothing of `{name}`: {text}")
     return int(usage["REG"]), int(usage["STACK"]) + int(usage["LOCAL"])
 

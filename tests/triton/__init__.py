@@ -1,0 +1,1 @@
+"""The tools around generated Triton source: loading, compiling without a GPU, interpreting."""

@@ -1,0 +1,14 @@
+"""Caches of one run: no test finds what an earlier run left, and none leaves anything."""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("caches")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_CACHE_DIR", str(folder / "triton"))
+        patch.setenv("TDSL_CACHE_DIR", str(folder / "tdsl"))
+        yield
