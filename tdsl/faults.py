@@ -1002,7 +1002,7 @@ MISSING_BF16 = Fault(
 MISSING_TRITON = Fault(
     "E0501",
     "value",
-    "generated kernels need Triton {needed} or later, and {found}",
+    "generated kernels need Triton {needed} or later: {found}",
     "Triton compiles the kernels for GPUs; the extra `tdsl[triton]` installs it.",
     "",
     "",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -100,9 +101,11 @@ def odd() -> dict[str, Compiled]:
         for target in TARGETS
     ]
     types = {"x": "*fp32", "out": "*fp32", "n": "i32"}
-    requests.append(
-        Request(SPILLING, "spilling", types, "sm_90", {"BLOCK": 32768}, list(types), num_warps=4)
-    )
+    # 256 elements a lane, where an NVIDIA GPU has 255 registers; 512, where an AMD GPU has as many.
+    requests += [
+        Request(SPILLING, "spilling", types, "sm_90", {"BLOCK": 32768}, list(types), num_warps=4),
+        Request(SPILLING, "spilling", types, "gfx942", {"BLOCK": 32768}, list(types), num_warps=1),
+    ]
     return {each.target + each.name: each for each in compile_many(requests)}
 
 
@@ -117,10 +120,11 @@ def test_atomics_doubles_and_special_functions_are_seen(
     assert set(code.stores) <= {64, 128}
 
 
-def test_spills_are_seen(odd: dict[str, Compiled]) -> None:
-    compiled = odd["sm_90spilling"]
+@pytest.mark.parametrize(("target", "registers"), [("sm_90", 255), ("gfx942", 512)])
+def test_spills_are_seen(odd: dict[str, Compiled], target: str, registers: int) -> None:
+    compiled = odd[target + "spilling"]
     assert compiled.spills > 0
-    assert compiled.registers == 255
+    assert compiled.registers == registers
     assert machine_code.read(compiled).local > 0
 
 
@@ -182,22 +186,22 @@ def forgetful() -> Iterator[None]:
 
 @pytest.mark.usefixtures("forgetful")
 def test_missing_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(TdslError, match="none is installed") as caught:
+    monkeypatch.setitem(sys.modules, "triton", None)
+    with pytest.raises(TdslError, match="it cannot be imported") as caught:
         compile_ahead(request("add", "sm_90"))
     assert (caught.value.code, caught.value.hint) == ("E0501", "pip install 'tdsl[triton]'")
 
 
 @pytest.mark.usefixtures("forgetful")
 def test_old_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toolchain, "version", lambda _name: "3.5.1")
-    with pytest.raises(TdslError, match=r"need Triton 3\.6 or later, and 3\.5\.1 is installed"):
+    monkeypatch.setattr("triton.__version__", "3.5.1")
+    with pytest.raises(TdslError, match=r"need Triton 3\.6 or later: 3\.5\.1 is installed"):
         compile_ahead(request("add", "sm_90"))
 
 
 @pytest.mark.usefixtures("forgetful")
-def test_missing_tool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toolchain, "_folders", list)
+def test_missing_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("triton.__path__", [str(tmp_path)])
     monkeypatch.setenv("PATH", "")
     with pytest.raises(TdslError, match="`cuobjdump` is missing") as caught:
         compile_ahead(request("add", "sm_90"))
@@ -207,6 +211,23 @@ def test_missing_tool(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failing_tool_is_our_fault() -> None:
     with pytest.raises(InternalError, match="nvdisasm"):
         toolchain.run_tool("nvdisasm", "/no/such/file")
+
+
+def test_figures_are_those_of_the_kernel() -> None:
+    usage = """
+Resource usage:
+ Function add:
+  REG:18 STACK:8 SHARED:0 LOCAL:4 CONSTANT[0]:400 TEXTURE:0 SURFACE:0 SAMPLER:0
+ Function helper:
+  REG:99 STACK:0 SHARED:0 LOCAL:0 CONSTANT[0]:400 TEXTURE:0 SURFACE:0 SAMPLER:0
+"""
+    assert figures.from_cuobjdump(usage, "add") == (18, 12)
+    metadata = (
+        "    .private_segment_fixed_size: {}\n    .vgpr_count: 14\n    .vgpr_spill_count: {}\n"
+    )
+    assert figures.from_amdgcn(metadata.format(0, 0)) == (14, 0)
+    assert figures.from_amdgcn(metadata.format(16, 3)) == (14, 16)
+    assert figures.from_amdgcn(metadata.format(0, 3)) == (14, 12)
 
 
 def test_unreadable_figures_are_our_fault() -> None:

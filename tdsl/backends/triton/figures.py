@@ -23,7 +23,8 @@ def from_cuobjdump(text: str, name: str) -> tuple[int, int]:
 def from_amdgcn(text: str) -> tuple[int, int]:
     """Vector registers, and bytes of scratch memory or of spilled registers, from the metadata.
 
-    `.vgpr_count` counts the accumulation registers too, where a lane has them.
+    `.vgpr_count` counts the accumulation registers too: of more than 256, the rest are such, and values
+    that no instruction uses at the time are moved there before they are spilled.
     """
     usage = dict(
         re.findall(r"\.(vgpr_count|vgpr_spill_count|private_segment_fixed_size):\s+(\d+)", text)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from tdsl import faults
@@ -20,9 +18,11 @@ OLDEST = (3, 6)
 @functools.cache
 def require_triton() -> str:
     """The version of the installed Triton. TdslError where there is none, or an older one than 3.6."""
-    if importlib.util.find_spec("triton") is None:
-        raise _missing("none is installed")
-    found = version("triton")
+    try:
+        import triton
+    except ImportError as error:
+        raise _missing(f"it cannot be imported: {error}") from error
+    found: str = triton.__version__
     if tuple(int(part) for part in found.split(".")[:2]) < OLDEST:
         raise _missing(f"{found} is installed")
     return found
@@ -57,18 +57,12 @@ def run_tool(name: str, *arguments: str) -> str:
 @functools.cache
 def require_tool(name: str) -> str:
     """Where `cuobjdump` or `nvdisasm` lies: in Triton's wheel, else on the PATH. TdslError: nowhere."""
-    for folder in _folders():
-        bundled = Path(folder) / "backends" / "nvidia" / "bin" / name
-        if bundled.is_file():
-            return str(bundled)
-    found = shutil.which(name)
+    import triton
+
+    bundled = Path(triton.__path__[0]) / "backends" / "nvidia" / "bin" / name
+    found = str(bundled) if bundled.is_file() else shutil.which(name)
     if found is None:
         raise faults.MISSING_TOOL.at(
             tool=name, hint="install Triton's wheel, or CUDA's binary tools"
         )
     return found
-
-
-def _folders() -> list[str]:
-    spec = importlib.util.find_spec("triton")
-    return list(spec.submodule_search_locations or []) if spec else []
