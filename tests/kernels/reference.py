@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,21 @@ def labels(rows: int, classes: int) -> Argument:
     return make
 
 
+def classes(count: int, *shape: int) -> Argument:
+    """Class labels."""
+    return lambda generator: generator.integers(0, count, shape)
+
+
+def log_probability(*shape: int) -> Argument:
+    """Logarithms of distributions along the last axis."""
+
+    def make(generator: Generator) -> Any:
+        x = generator.standard_normal(shape)
+        return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+    return make
+
+
 def probability(*shape: int) -> Argument:
     """Numbers inside (0, 1)."""
     return lambda generator: generator.uniform(0.05, 0.95, shape)
@@ -59,6 +75,11 @@ def positive(*shape: int) -> Argument:
 def signs(*shape: int) -> Argument:
     """-1.0 and 1.0."""
     return lambda generator: generator.integers(0, 2, shape) * 2.0 - 1.0
+
+
+def whole_signs(*shape: int) -> Argument:
+    """-1 and 1."""
+    return lambda generator: generator.integers(0, 2, shape) * 2 - 1
 
 
 def number(value: float) -> Argument:
@@ -113,9 +134,47 @@ def _grouped(q: Any, k: Any, v: Any, *, causal: bool = False) -> Any:
     return _sdpa(q, k, v, causal=causal)
 
 
-def _z_loss(x: Any, y: Any) -> Any:
+def _z_loss(x: Any, y: Any, w: Any = None, *, reduction: str = "mean") -> Any:
     keep = y != -100
-    return F.cross_entropy(x, y) + (0.1 * x.logsumexp(1) ** 2)[keep].mean()
+    scale = (torch.ones_like(x[0]) if w is None else w)[y.where(keep, 0)] * keep
+    loss = F.cross_entropy(x, y, w, reduction="none") + scale * 0.1 * x.logsumexp(1) ** 2
+    return loss.sum() / scale.sum() if reduction == "mean" else _reduce(loss, reduction)
+
+
+def _reduce(loss: Any, reduction: str) -> Any:
+    if reduction == "batchmean":
+        return loss.sum() / len(loss)
+    return loss if reduction == "none" else getattr(loss, reduction)()
+
+
+def _hinge(x: Any, y: Any, *, reduction: str) -> Any:
+    return _reduce((1 - x * y).clamp(min=0), reduction)
+
+
+def _kl_div(x: Any, y: Any, *, log_target: bool = False, reduction: str = "none") -> Any:
+    """Torch warns of its own mean."""
+    return _reduce(F.kl_div(x, y, reduction="none", log_target=log_target), reduction)
+
+
+def _jsd(x: Any, y: Any, *, beta: float = 0.5, reduction: str) -> Any:
+    """As Liger-Kernel's tests have it."""
+    if beta in (0, 1):
+        return _kl_div(*((x, y) if beta == 0 else (y, x)), log_target=True, reduction=reduction)
+    mixed = (beta * y.exp() + (1 - beta) * x.exp()).log()
+    towards, back = (_kl_div(mixed, a, log_target=True) for a in (y, x))
+    return _reduce(beta * towards + (1 - beta) * back, reduction)
+
+
+def _tvd(p: Any, q: Any, *, reduction: str) -> Any:
+    return _reduce(0.5 * (p - q).abs(), reduction)
+
+
+def _smoothed(x: Any, y: Any, w: Any = None, *, reduction: str) -> Any:
+    return F.cross_entropy(x, y, w, reduction=reduction, label_smoothing=0.2)
+
+
+def _cosine(a: Any, b: Any, y: Any, *, reduction: str) -> Any:
+    return F.cosine_embedding_loss(a, b, y, margin=0.1, reduction=reduction)
 
 
 def _sgd(p: Any, g: Any, m: Any, lr: float, *, nesterov: bool = False) -> Any:
@@ -154,6 +213,78 @@ QKV = ((2, 3, 4, 8), (2, 3, 5, 8), (2, 3, 5, 8))
 SQUARE = ((2, 3, 4, 8), (2, 3, 4, 8), (2, 3, 4, 8))
 MOMENTS = ((3, 5), (3, 5), (3, 5), positive(3, 5))
 
+Y, CLASSIFIED, WEIGHTED = (
+    probability(3, 5),
+    ((4, 7), labels(4, 7)),
+    ((4, 7), labels(4, 7), positive(7)),
+)
+LOGS = (log_probability(4, 7), log_probability(4, 7))
+
+
+def reductions(
+    name: str,
+    arguments: tuple[Argument, ...],
+    function: Callable[..., Any],
+    *more: str,
+    frozen: tuple[int, ...] = (),
+    **static: Any,
+) -> tuple[Row, ...]:
+    """A row of a loss for each reduction."""
+    return tuple(
+        Row(
+            "losses",
+            name,
+            arguments,
+            partial(function, reduction=r),
+            {**static, "reduction": r},
+            frozen=frozen,
+        )
+        for r in ("mean", "sum", "none", *more)
+    )
+
+
+LOSSES: tuple[Row, ...] = (
+    *reductions("reduced", (X,), _reduce),
+    Row("losses", "pick", ((4, 7), classes(7, 4)), lambda x, y: x.gather(1, y[:, None])[:, 0]),
+    *reductions("mse", (X, X), F.mse_loss),
+    *reductions("l1", (X, X), F.l1_loss),
+    *reductions("huber", (X, X), partial(F.huber_loss, delta=0.7), delta=0.7),
+    *reductions("smooth_l1", (X, X), partial(F.smooth_l1_loss, beta=0.5), beta=0.5),
+    Row("losses", "smooth_l1", (X, X), partial(F.smooth_l1_loss, beta=0.0), {"beta": 0.0}),
+    Row("losses", "bce_term", (Y, Y), partial(F.binary_cross_entropy, reduction="none"), frozen=(1,)),
+    Row("losses", "bce_term_vjp", (Y, Y, X, X), lambda p, y, _, d: (
+        d * (p - y) / (p * (1 - p)), d * (torch.log1p(-p) - p.log()))),
+    *reductions("bce", (Y, Y), F.binary_cross_entropy, frozen=(1,)),
+    *reductions("bce", (Y, Y, positive(3, 5)), F.binary_cross_entropy, frozen=(1, 2)),
+    *reductions("bce_with_logits", (X, Y), F.binary_cross_entropy_with_logits),
+    *reductions("bce_with_logits", (X, Y, positive(3, 5), positive(5)),
+        lambda x, y, w, v, reduction: F.binary_cross_entropy_with_logits(x, y, w, None, None, reduction, v),
+        frozen=(2, 3)),
+    *reductions("nll", CLASSIFIED, F.nll_loss),
+    *reductions("nll", (*CLASSIFIED, lambda _: -100, positive(7)),
+        lambda x, y, i, w, reduction: F.nll_loss(x, y, w, None, i, None, reduction), frozen=(3,)),
+    *reductions("cross_entropy", CLASSIFIED, F.cross_entropy),
+    *reductions("cross_entropy", WEIGHTED, F.cross_entropy, frozen=(2,)),
+    *reductions("cross_entropy", CLASSIFIED, _smoothed, label_smoothing=0.2),
+    *reductions("cross_entropy", WEIGHTED, _smoothed, label_smoothing=0.2, frozen=(2,)),
+    *reductions("cross_entropy", CLASSIFIED, _z_loss, z_loss=0.1),
+    *reductions("cross_entropy", WEIGHTED, _z_loss, z_loss=0.1, frozen=(2,)),
+    Row("losses", "cross_entropy", ((2, 3, 7), classes(7, 2, 3)),
+        lambda x, y: F.cross_entropy(x.movedim(-1, 1), y, reduction="none"), {"reduction": "none"}),
+    *reductions("kl_div", (X, Y), _kl_div, "batchmean"),
+    *reductions("kl_div", LOGS, partial(_kl_div, log_target=True), "batchmean", log_target=True),
+    *reductions("jsd", LOGS, _jsd, "batchmean"),
+    *reductions("jsd", LOGS, partial(_jsd, beta=0.1), "batchmean", beta=0.1),
+    *reductions("jsd", LOGS, partial(_jsd, beta=0.0), "batchmean", beta=0.0),
+    *reductions("jsd", LOGS, partial(_jsd, beta=1.0), "batchmean", beta=1.0),
+    *reductions("tvd", (probability(4, 7), probability(4, 7)), _tvd, "batchmean"),
+    *reductions("hinge", (X, signs(3, 5)), _hinge),
+    *reductions("cosine_embedding", ((4, 5), (4, 5), signs(4)), _cosine, margin=0.1),
+    Row("losses", "cosine_embedding", ((4, 5), (4, 5), whole_signs(4)), F.cosine_embedding_loss),
+    *reductions("triplet", ((4, 5), (4, 5), (4, 5)), F.triplet_margin_loss),
+    Row("losses", "triplet", ((4, 5), (4, 5), (4, 5)), partial(F.triplet_margin_loss, swap=True), {"swap": True}),
+)  # fmt: skip
+
 ROWS: tuple[Row, ...] = (
     unary(ACT, "relu", F.relu),
     unary(ACT, "leaky_relu", F.leaky_relu),
@@ -188,27 +319,7 @@ ROWS: tuple[Row, ...] = (
     Row("norms", "batch_norm", (IMAGE, C, positive(6), C, C), _batch_norm),
     Row("norms", "batch_norm_train", (IMAGE, C, positive(6), C, C), _batch_train),
     unary("norms", "l2_normalize", lambda x: F.normalize(x, dim=-1)),
-    Row("losses", "mse", (X, X), F.mse_loss),
-    Row("losses", "l1", (X, X), F.l1_loss),
-    Row("losses", "huber", (X, X), F.huber_loss),
-    Row("losses", "smooth_l1", (X, X), lambda x, y: F.smooth_l1_loss(x, y, beta=0.5), {"beta": 0.5}),
-    Row("losses", "bce", (probability(3, 5), probability(3, 5)),
-        lambda p, y: -(y * p.log() + (1 - y) * (1 - p).log()).mean()),
-    Row("losses", "bce_with_logits", (X, probability(3, 5)), F.binary_cross_entropy_with_logits),
-    Row("losses", "nll", ((4, 7), labels(4, 7)), F.nll_loss),
-    Row("losses", "cross_entropy", ((4, 7), labels(4, 7)), F.cross_entropy),
-    Row("losses", "cross_entropy", ((4, 7), labels(4, 7)),
-        lambda x, y: F.cross_entropy(x, y, label_smoothing=0.1), {"label_smoothing": 0.1}),
-    Row("losses", "cross_entropy", ((4, 7), labels(4, 7), positive(7)),
-        F.cross_entropy, frozen=(2,)),
-    Row("losses", "cross_entropy", ((4, 7), labels(4, 7), positive(7)),
-        lambda x, y, w: F.cross_entropy(x, y, w, label_smoothing=0.2),
-        {"label_smoothing": 0.2}, frozen=(2,)),
-    Row("losses", "cross_entropy", ((4, 7), labels(4, 7)), _z_loss, {"z_loss": 0.1}),
-    Row("losses", "kl_div", (X, probability(3, 5)), lambda x, y: (y * (y.log() - x)).mean()),
-    Row("losses", "hinge", (X, signs(3, 5)), lambda x, y: (1 - x * y).clamp(min=0).mean()),
-    Row("losses", "cosine_embedding", ((4, 5), (4, 5), signs(4)), F.cosine_embedding_loss),
-    Row("losses", "triplet", ((4, 5), (4, 5), (4, 5)), F.triplet_margin_loss),
+    *LOSSES,
     Row("linear", "linear", ((2, 3, 4), (5, 4)), F.linear),
     Row("linear", "linear", ((2, 3, 4), (5, 4), (5,)), F.linear),
     Row("linear", "bilinear", ((3, 4), (3, 2), (5, 4, 2), (5,)), F.bilinear),
