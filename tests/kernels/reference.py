@@ -1,7 +1,8 @@
 """The standard library beside torch: one row for each function.
 
 A row gives the arguments (a shape is normal data; a callable makes other data from a generator), the
-static arguments, torch's function on the same arguments, and which arguments are differentiated.
+static arguments, torch's function on the same arguments, and which arguments are not differentiated.
+`single` are arguments, `single_results` results that remain f32 where the others are f16 or bf16.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Row:
     static: dict[str, Any] = field(default_factory=dict)
     computed_in: str = ""
     frozen: tuple[int, ...] = ()
+    single: tuple[int, ...] = ()
+    single_results: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:
@@ -177,19 +180,19 @@ def _cosine(a: Any, b: Any, y: Any, *, reduction: str) -> Any:
     return F.cosine_embedding_loss(a, b, y, margin=0.1, reduction=reduction)
 
 
-def _sgd(p: Any, g: Any, m: Any, lr: float, *, nesterov: bool = False) -> Any:
-    n = 0.9 * m + g
-    return p - lr * (g + 0.9 * n if nesterov else n), n
+def _descent(p: Any, g: Any, *, decay: float, maximize: bool) -> Any:
+    return (-g if maximize else g) + decay * p
+
+
+def _sgd(p: Any, g: Any, m: Any, lr: float, *, momentum: float, nesterov: bool = False) -> Any:
+    n = momentum * m + g
+    return p - lr * (g + momentum * n if nesterov else n), n
 
 
 def _adam(p: Any, g: Any, m: Any, v: Any, t: float, lr: float, decay: float = 0.0) -> Any:
     a, b = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
     step = (a / (1 - 0.9**t)) / ((b / (1 - 0.999**t)).sqrt() + 1e-8)
     return p * (1 - lr * decay) - lr * step, a, b
-
-
-def _adamw(p: Any, g: Any, m: Any, v: Any, t: float, lr: float) -> Any:
-    return _adam(p, g, m, v, t, lr, 0.01)
 
 
 def _adam_step(g: Any, m: Any, v: Any, t: float, lr: float) -> Any:
@@ -285,6 +288,27 @@ LOSSES: tuple[Row, ...] = (
     Row("losses", "triplet", ((4, 5), (4, 5), (4, 5)), partial(F.triplet_margin_loss, swap=True), {"swap": True}),
 )  # fmt: skip
 
+LR = number(0.1)
+OPTIMIZERS: tuple[Row, ...] = (
+    Row("optimizers", "descent", (X, X), partial(_descent, decay=0.1, maximize=True),
+        {"decay": 0.1, "maximize": True}),
+    Row("optimizers", "descent", (X, X), partial(_descent, decay=0.0, maximize=False),
+        {"decay": 0.0, "maximize": False}),
+    Row("optimizers", "sgd", (X, X, X, LR), partial(_sgd, momentum=0.0), single=(2, 3),
+        single_results=(1,)),
+    Row("optimizers", "sgd", (X, X, X, LR), partial(_sgd, momentum=0.9), {"momentum": 0.9},
+        single=(2, 3), single_results=(1,)),
+    Row("optimizers", "sgd", (X, X, X, LR), partial(_sgd, momentum=0.9, nesterov=True),
+        {"momentum": 0.9, "nesterov": True}, single=(2, 3), single_results=(1,)),
+    Row("optimizers", "adam_step", (X, X, positive(3, 5), number(3.0), LR), _adam_step,
+        {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}, single=(1, 2, 4), single_results=(0, 1, 2)),
+    Row("optimizers", "adam", (*MOMENTS, number(3.0), LR), _adam, single=(2, 3, 5), single_results=(1, 2)),
+    Row("optimizers", "adamw", (*MOMENTS, number(3.0), LR), partial(_adam, decay=0.01),
+        single=(2, 3, 5), single_results=(1, 2)),
+    Row("optimizers", "rmsprop", (X, X, positive(3, 5), LR), _rmsprop, single=(2, 3), single_results=(1,)),
+    Row("optimizers", "adagrad", (X, X, positive(3, 5), LR), _adagrad, single=(2, 3), single_results=(1,)),
+)  # fmt: skip
+
 ROWS: tuple[Row, ...] = (
     unary(ACT, "relu", F.relu),
     unary(ACT, "leaky_relu", F.leaky_relu),
@@ -333,13 +357,5 @@ ROWS: tuple[Row, ...] = (
         lambda q, k, v: _grouped(q, k, v, causal=True), {"causal": True}),
     Row("rope", "rope", ((2, 3, 8), (3, 4), (3, 4)), _rope),
     Row("rope", "rope_angles", ((2, 3, 8),), _rope_angles, computed_in="f32"),
-    Row("optimizers", "sgd", (X, X, X, number(0.1)), _sgd),
-    Row("optimizers", "sgd", (X, X, X, number(0.1)),
-        lambda *a: _sgd(*a, nesterov=True), {"nesterov": True}),
-    Row("optimizers", "adam_step", (X, X, positive(3, 5), number(3.0), number(0.1)), _adam_step,
-        {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}),
-    Row("optimizers", "adam", (*MOMENTS, number(3.0), number(0.1)), _adam),
-    Row("optimizers", "adamw", (*MOMENTS, number(3.0), number(0.1)), _adamw),
-    Row("optimizers", "rmsprop", (X, X, positive(3, 5), number(0.1)), _rmsprop),
-    Row("optimizers", "adagrad", (X, X, positive(3, 5), number(0.1)), _adagrad),
+    *OPTIMIZERS,
 )  # fmt: skip
