@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Generator = np.random.Generator
 Argument = tuple[int, ...] | Callable[[Generator], Any]
@@ -85,6 +86,22 @@ def whole_signs(*shape: int) -> Argument:
     return lambda generator: generator.integers(0, 2, shape) * 2 - 1
 
 
+def mask(*shape: int) -> Argument:
+    """Booleans, one row of them False."""
+
+    def make(generator: Generator) -> Any:
+        found = generator.integers(0, 2, shape) > 0
+        found.reshape(-1, shape[-1])[0] = False
+        return found
+
+    return make
+
+
+def constant(value: Any) -> Argument:
+    """The value itself, not an array."""
+    return lambda generator: value
+
+
 def number(value: float) -> Argument:
     """A rank-0 array."""
     return lambda generator: np.asarray(value)
@@ -124,17 +141,28 @@ def _rope_angles(x: Any) -> Any:
     return _rope(x, angle.cos().to(x.dtype), angle.sin().to(x.dtype))
 
 
-def _sdpa(q: Any, k: Any, v: Any, bias: Any = 0.0, *, causal: bool = False) -> Any:
-    s = q @ k.mT / q.shape[-1] ** 0.5 + bias
-    if causal:
-        s = s.masked_fill(~torch.ones(s.shape[-2:], dtype=torch.bool).tril(), -torch.inf)
-    return s.softmax(-1) @ v
+def _sdpa(q: Any, k: Any, v: Any, bias: Any = None, mask: Any = None, **static: Any) -> Any:
+    """Torch's composition of operations, which has second derivatives."""
+    hidden = bias
+    if mask is not None:
+        hidden = torch.zeros_like(mask, dtype=q.dtype) if bias is None else bias
+        hidden = hidden.masked_fill(~mask, -torch.inf)
+    with sdpa_kernel(SDPBackend.MATH):
+        return F.scaled_dot_product_attention(q, k, v, hidden, **static)
 
 
-def _grouped(q: Any, k: Any, v: Any, *, causal: bool = False) -> Any:
-    repeat = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
-    return _sdpa(q, k, v, causal=causal)
+def _cached(q: Any, k: Any, v: Any, offset: int, **static: Any) -> Any:
+    seen = offset + torch.arange(q.shape[-2])[:, None] >= torch.arange(k.shape[-2])
+    return _sdpa(q, k, v, None, seen, **static)
+
+
+def _without_causal(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda q, k, v, causal, *more: function(q, k, v, *more)
+
+
+def _weights(s: Any) -> Any:
+    hidden = ~torch.ones(s.shape[-2:], dtype=torch.bool).tril()
+    return s.masked_fill(hidden, -torch.inf).softmax(-1)
 
 
 def _z_loss(x: Any, y: Any, w: Any = None, *, reduction: str = "mean") -> Any:
@@ -212,8 +240,6 @@ def _adagrad(p: Any, g: Any, s: Any, lr: float) -> Any:
 
 ACT, X = "activations", (3, 5)
 IMAGE, C = (2, 6, 3, 4), (6,)
-QKV = ((2, 3, 4, 8), (2, 3, 5, 8), (2, 3, 5, 8))
-SQUARE = ((2, 3, 4, 8), (2, 3, 4, 8), (2, 3, 4, 8))
 MOMENTS = ((3, 5), (3, 5), (3, 5), positive(3, 5))
 
 Y, CLASSIFIED, WEIGHTED = (
@@ -264,7 +290,7 @@ LOSSES: tuple[Row, ...] = (
         lambda x, y, w, v, reduction: F.binary_cross_entropy_with_logits(x, y, w, None, None, reduction, v),
         frozen=(2, 3)),
     *reductions("nll", CLASSIFIED, F.nll_loss),
-    *reductions("nll", (*CLASSIFIED, lambda _: -100, positive(7)),
+    *reductions("nll", (*CLASSIFIED, constant(-100), positive(7)),
         lambda x, y, i, w, reduction: F.nll_loss(x, y, w, None, i, None, reduction), frozen=(3,)),
     *reductions("cross_entropy", CLASSIFIED, F.cross_entropy),
     *reductions("cross_entropy", WEIGHTED, F.cross_entropy, frozen=(2,)),
@@ -286,6 +312,32 @@ LOSSES: tuple[Row, ...] = (
     Row("losses", "cosine_embedding", ((4, 5), (4, 5), whole_signs(4)), F.cosine_embedding_loss),
     *reductions("triplet", ((4, 5), (4, 5), (4, 5)), F.triplet_margin_loss),
     Row("losses", "triplet", ((4, 5), (4, 5), (4, 5)), partial(F.triplet_margin_loss, swap=True), {"swap": True}),
+)  # fmt: skip
+
+QKV = ((2, 3, 4, 8), (2, 3, 5, 8), (2, 3, 5, 7))
+SQUARE = ((2, 3, 4, 8), (2, 3, 4, 8), (2, 3, 4, 8))
+GROUPS = ((2, 6, 4, 8), (2, 3, 5, 8), (2, 3, 5, 7))
+BIASED, MASKED = (
+    (constant(False), (2, 3, 4, 5)),
+    (constant(False), constant(None), mask(2, 3, 4, 5)),
+)
+ATTENTION: tuple[Row, ...] = (
+    Row("attention", "attention", QKV, _sdpa),
+    Row("attention", "attention", ((4, 8), (5, 8), (5, 7)), _sdpa),
+    Row("attention", "attention", SQUARE, partial(_sdpa, is_causal=True), {"causal": True}),
+    Row("attention", "attention", QKV, partial(_cached, offset=1), {"causal": True, "offset": 1}),
+    Row("attention", "attention", QKV, partial(_sdpa, scale=0.7), {"scale": 0.7}),
+    Row("attention", "attention", (*QKV, *BIASED), _without_causal(_sdpa)),
+    Row("attention", "attention", (*QKV, *MASKED), _without_causal(_sdpa)),
+    Row("attention", "attention_weights", ((3, 4, 4),), _weights, {"causal": True}),
+    Row("attention", "attention_bias", (*QKV, (3, 4, 5)), _sdpa),
+    Row("attention", "grouped_attention", GROUPS, partial(_sdpa, enable_gqa=True)),
+    Row("attention", "grouped_attention", ((2, 6, 4, 8), (2, 3, 4, 8), (2, 3, 4, 8)),
+        partial(_sdpa, enable_gqa=True, is_causal=True), {"causal": True}),
+    Row("attention", "grouped_attention", GROUPS, partial(_cached, offset=1, enable_gqa=True),
+        {"causal": True, "offset": 1}),
+    Row("attention", "grouped_attention", (*GROUPS, constant(False), (2, 6, 4, 5), mask(2, 6, 4, 5)),
+        _without_causal(partial(_sdpa, enable_gqa=True, scale=0.3)), {"scale": 0.3}),
 )  # fmt: skip
 
 LR = number(0.1)
@@ -333,6 +385,8 @@ ROWS: tuple[Row, ...] = (
     Row(ACT, "reglu", (X, X), lambda a, b: F.relu(a) * b),
     unary("softmax", "softmax", lambda x: F.softmax(x, -1)),
     unary("softmax", "softmax", lambda x: F.softmax(x, 0), axis=0),
+    unary("softmax", "masked_softmax", lambda x: F.softmax(x, -1)),
+    unary("softmax", "masked_softmax", lambda x: F.softmax(x, 0), axis=0),
     unary("softmax", "softmin", lambda x: F.softmin(x, -1)),
     unary("softmax", "logsumexp", lambda x: torch.logsumexp(x, -1)),
     unary("softmax", "log_softmax", lambda x: F.log_softmax(x, -1)),
@@ -349,12 +403,7 @@ ROWS: tuple[Row, ...] = (
     Row("linear", "bilinear", ((3, 4), (3, 2), (5, 4, 2), (5,)), F.bilinear),
     Row("linear", "mlp", ((3, 4), (6, 4), (6,), (2, 6), (2,)),
         lambda x, w, b, v, c: F.linear(F.relu(F.linear(x, w, b)), v, c)),
-    Row("attention", "attention", QKV, _sdpa),
-    Row("attention", "attention", SQUARE, lambda q, k, v: _sdpa(q, k, v, causal=True), {"causal": True}),
-    Row("attention", "attention_bias", (*QKV, (3, 4, 5)), _sdpa),
-    Row("attention", "grouped_attention", ((2, 6, 4, 8), (2, 3, 5, 8), (2, 3, 5, 8)), _grouped),
-    Row("attention", "grouped_attention", ((2, 6, 4, 8), (2, 3, 4, 8), (2, 3, 4, 8)),
-        lambda q, k, v: _grouped(q, k, v, causal=True), {"causal": True}),
+    *ATTENTION,
     Row("rope", "rope", ((2, 3, 8), (3, 4), (3, 4)), _rope),
     Row("rope", "rope_angles", ((2, 3, 8),), _rope_angles, computed_in="f32"),
     *OPTIMIZERS,

@@ -286,6 +286,32 @@ def test_a_causal_query_sees_no_later_key() -> None:
     torch.testing.assert_close(attention.attention(q, k, v, causal=True)[:, :, 0], v[:, :, 0])
 
 
+@pytest.mark.parametrize("heads", [3, 1])
+@pytest.mark.parametrize("hiding", ["mask", "bias", "offset"])
+def test_a_query_that_sees_no_key_gives_0_and_has_no_gradient(hiding: str, heads: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, h, 4, 8, generator=generator).double() for h in (3, heads, heads))
+    seen = torch.ones(2, 3, 4, 4, dtype=torch.bool)
+    seen[0, 0, 1] = seen[1, 2] = False
+    given: dict[str, Any] = {"mask": seen}
+    if hiding == "bias":
+        given = {"bias": torch.zeros(seen.shape).double().masked_fill(~seen, -INF)}
+    if hiding == "offset":
+        given, seen = {"causal": True, "offset": -2}, torch.ones(4, 4, dtype=torch.bool).tril(-2)
+    function = attention.attention if heads == 3 else attention.grouped_attention
+    found = gradients(lambda q, k, v: function(q, k, v, **given), q, k, v)
+    expected = gradients(
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, seen, enable_gqa=True), q, k, v
+    )
+    assert not any(f.isnan().any() for f in found)
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize("x", [[INF, 0.0], [NAN, 0.0], [NAN, -INF]])
+def test_masked_softmax_hides_no_fault(x: list[float]) -> None:
+    assert softmax.masked_softmax(tensor(*x)).isnan().any()
+
+
 OPTIMIZERS: list[tuple[str, Any, int, dict[str, Any], dict[str, Any]]] = [
     ("sgd", torch.optim.SGD, 1, {}, {}),
     ("sgd", torch.optim.SGD, 1, {"momentum": 0.9}, {"momentum": 0.9}),
