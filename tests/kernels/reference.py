@@ -111,21 +111,27 @@ def unary(file: str, name: str, function: Callable[..., Any], **static: Any) -> 
     return Row(file, name, ((3, 5),), function, static)
 
 
-def _rms(x: Any, w: Any) -> Any:
-    return F.rms_norm(x, w.shape, w, eps=1e-6)
+def _rms(x: Any, w: Any = None) -> Any:
+    return F.rms_norm(x, x.shape[-1:], w, eps=1e-6)
 
 
-def _batch_norm(x: Any, mu: Any, v: Any, w: Any, b: Any) -> Any:
-    mu, v, w, b = (a[:, None, None] for a in (mu, v, w, b))
-    return (x - mu) / (v + 1e-5).sqrt() * w + b
+def _layer_norm(x: Any, w: Any = None, b: Any = None) -> Any:
+    return F.layer_norm(x, x.shape[-1:], w, b)
 
 
-def _batch_train(x: Any, mu: Any, v: Any, w: Any, b: Any) -> Any:
-    mean, var = mu.clone(), v.clone()
+def _affine(x: Any, w: Any, b: Any) -> Any:
+    return x * w[:, None, None] + b[:, None, None]
+
+
+def _instance_norm(x: Any, *weights: Any) -> Any:
+    return F.instance_norm(x, None, None, *weights)
+
+
+def _batch_train(x: Any, mu: Any, v: Any, w: Any = None, b: Any = None) -> Any:
     y = F.batch_norm(x, None, None, w, b, True, 0.1, 1e-5)
     axes = [d for d in range(x.ndim) if d != 1]
-    mean = 0.9 * mean + 0.1 * x.mean(axes)
-    var = 0.9 * var + 0.1 * x.var(axes, unbiased=True)
+    mean = 0.9 * mu + 0.1 * x.mean(axes)
+    var = 0.9 * v + 0.1 * x.var(axes, unbiased=True)
     return y, mean, var
 
 
@@ -239,7 +245,6 @@ def _adagrad(p: Any, g: Any, s: Any, lr: float) -> Any:
 
 
 ACT, X = "activations", (3, 5)
-IMAGE, C = (2, 6, 3, 4), (6,)
 MOMENTS = ((3, 5), (3, 5), (3, 5), positive(3, 5))
 
 Y, CLASSIFIED, WEIGHTED = (
@@ -340,6 +345,30 @@ ATTENTION: tuple[Row, ...] = (
         _without_causal(partial(_sdpa, enable_gqa=True, scale=0.3)), {"scale": 0.3}),
 )  # fmt: skip
 
+IMAGE, C = (2, 6, 3, 4), (6,)
+RUNNING = (IMAGE, C, positive(6))
+NORMS: tuple[Row, ...] = (
+    Row("norms", "rms_norm", ((2, 3, 5),), _rms),
+    Row("norms", "rms_norm", ((2, 3, 5), (5,)), _rms),
+    Row("norms", "rms_norm", ((2, 3, 5), (5,)), _rms, single=(1,)),
+    Row("norms", "layer_norm", ((2, 3, 5),), _layer_norm),
+    Row("norms", "layer_norm", ((2, 3, 5), (5,)), _layer_norm),
+    Row("norms", "layer_norm", ((2, 3, 5), (5,), (5,)), _layer_norm),
+    Row("norms", "layer_norm", ((2, 3, 5), (5,), (5,)), _layer_norm, single=(1, 2)),
+    Row("norms", "affine", (IMAGE, C, C), _affine),
+    Row("norms", "group_norm", (IMAGE,), lambda x: F.group_norm(x, 3), {"groups": 3}),
+    Row("norms", "group_norm", (IMAGE, C, C), lambda x, w, b: F.group_norm(x, 2, w, b), {"groups": 2}),
+    Row("norms", "instance_norm", (IMAGE,), _instance_norm),
+    Row("norms", "instance_norm", (IMAGE, C, C), _instance_norm, single=(1, 2)),
+    Row("norms", "batch_norm", RUNNING, F.batch_norm, frozen=(1, 2)),
+    Row("norms", "batch_norm", (*RUNNING, C, C), F.batch_norm, frozen=(1, 2), single=(1, 2, 3, 4)),
+    Row("norms", "batch_norm_train", RUNNING, _batch_train),
+    Row("norms", "batch_norm_train", (*RUNNING, C, C), _batch_train, single=(1, 2, 3, 4),
+        single_results=(1, 2)),
+    unary("norms", "l2_normalize", lambda x: F.normalize(x, dim=-1)),
+    unary("norms", "l2_normalize", lambda x: F.normalize(x, dim=0), axis=0),
+)  # fmt: skip
+
 LR = number(0.1)
 OPTIMIZERS: tuple[Row, ...] = (
     Row("optimizers", "descent", (X, X), partial(_descent, decay=0.1, maximize=True),
@@ -390,13 +419,7 @@ ROWS: tuple[Row, ...] = (
     unary("softmax", "softmin", lambda x: F.softmin(x, -1)),
     unary("softmax", "logsumexp", lambda x: torch.logsumexp(x, -1)),
     unary("softmax", "log_softmax", lambda x: F.log_softmax(x, -1)),
-    Row("norms", "rms_norm", ((2, 3, 5), (5,)), _rms),
-    Row("norms", "layer_norm", ((2, 3, 5), (5,), (5,)), lambda x, w, b: F.layer_norm(x, (5,), w, b)),
-    Row("norms", "group_norm", (IMAGE, C, C), lambda x, w, b: F.group_norm(x, 2, w, b), {"groups": 2}),
-    Row("norms", "instance_norm", (IMAGE, C, C), lambda x, w, b: F.instance_norm(x, None, None, w, b)),
-    Row("norms", "batch_norm", (IMAGE, C, positive(6), C, C), _batch_norm),
-    Row("norms", "batch_norm_train", (IMAGE, C, positive(6), C, C), _batch_train),
-    unary("norms", "l2_normalize", lambda x: F.normalize(x, dim=-1)),
+    *NORMS,
     *LOSSES,
     Row("linear", "linear", ((2, 3, 4), (5, 4)), F.linear),
     Row("linear", "linear", ((2, 3, 4), (5, 4), (5,)), F.linear),
