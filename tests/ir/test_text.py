@@ -36,6 +36,10 @@ SAMPLES = [
 LIBRARY = [(file, f.__name__) for file in dir(tdsl.kernels) for f in getattr(tdsl.kernels, file)]
 STATIC: dict[str, dict[str, Any]] = {
     "group_norm": {"groups": 2},
+    "reduced": {"reduction": "mean"},
+    "attention_weights": {"causal": True},
+    "threshold": {"limit": 0.5, "value": 0.0},
+    "descent": {"decay": 0.1, "maximize": True},
     "adam_step": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
 }
 N, D, K = map(axis_name, "NDK")

@@ -30,7 +30,6 @@ class Row:
     arguments: tuple[Argument, ...]
     torch: Callable[..., Any]
     static: dict[str, Any] = field(default_factory=dict)
-    computed_in: str = ""
     frozen: tuple[int, ...] = ()
     single: tuple[int, ...] = ()
     single_results: tuple[int, ...] = ()
@@ -140,10 +139,10 @@ def _rope(x: Any, c: Any, s: Any) -> Any:
     return torch.cat((a * c - b * s, b * c + a * s), -1)
 
 
-def _rope_angles(x: Any) -> Any:
+def _rope_angles(x: Any, *, base: float = 10000.0, offset: int = 0) -> Any:
     half = x.shape[-1] // 2
-    frequency = 10000.0 ** (-torch.arange(half, dtype=torch.float32) / half)
-    angle = torch.arange(x.shape[-2], dtype=torch.float32)[:, None] * frequency
+    frequency = base ** (-torch.arange(half, dtype=torch.float64) / half)
+    angle = (offset + torch.arange(x.shape[-2], dtype=torch.float64))[:, None] * frequency
     return _rope(x, angle.cos().to(x.dtype), angle.sin().to(x.dtype))
 
 
@@ -245,6 +244,47 @@ def _adagrad(p: Any, g: Any, s: Any, lr: float) -> Any:
 
 
 ACT, X = "activations", (3, 5)
+ACTIVATIONS: tuple[Row, ...] = (
+    unary(ACT, "relu", F.relu),
+    unary(ACT, "leaky_relu", F.leaky_relu),
+    unary(ACT, "leaky_relu", partial(F.leaky_relu, negative_slope=0.2), slope=0.2),
+    unary(ACT, "elu", F.elu),
+    unary(ACT, "elu", partial(F.elu, alpha=0.7), alpha=0.7),
+    unary(ACT, "selu", F.selu),
+    unary(ACT, "celu", F.celu),
+    unary(ACT, "celu", partial(F.celu, alpha=0.5), alpha=0.5),
+    unary(ACT, "gelu", F.gelu),
+    unary(ACT, "gelu_tanh", lambda x: F.gelu(x, approximate="tanh")),
+    unary(ACT, "sigmoid", torch.sigmoid),
+    unary(ACT, "silu", F.silu),
+    unary(ACT, "softplus", F.softplus),
+    unary(ACT, "softplus", partial(F.softplus, beta=2.0), beta=2.0),
+    unary(ACT, "softplus", partial(F.softplus, beta=2.0, threshold=1.0), beta=2.0, threshold=1.0),
+    unary(ACT, "logsigmoid", F.logsigmoid),
+    unary(ACT, "mish", F.mish),
+    unary(ACT, "hardtanh", F.hardtanh),
+    unary(ACT, "hardtanh", lambda x: F.hardtanh(x, -3.0, 0.5), low=-3.0, high=0.5),
+    unary(ACT, "relu6", F.relu6),
+    unary(ACT, "hardsigmoid", lambda x: F.relu6(x + 3) / 6),
+    unary(ACT, "hardswish", F.hardswish),
+    unary(ACT, "hardshrink", F.hardshrink),
+    unary(ACT, "softshrink", F.softshrink),
+    unary(ACT, "softshrink", lambda x: F.softshrink(x, 1.0), lambd=1.0),
+    unary(ACT, "softsign", F.softsign),
+    unary(ACT, "tanhshrink", F.tanhshrink),
+    unary(ACT, "threshold", lambda x: F.threshold(x, 0.5, -2.0), limit=0.5, value=-2.0),
+    Row(ACT, "prelu", ((2, 3, 5), (3,)), F.prelu),
+    Row(ACT, "sigmoid_vjp", (X, X, X), lambda x, y, g: g * y * (1 - y)),
+    Row(ACT, "softplus_vjp", (X, X, X), lambda x, y, g: g * torch.sigmoid(x) + 0 * y),
+    Row(ACT, "swiglu", (X, X), lambda a, b: F.silu(a) * b),
+    Row(ACT, "geglu", (X, X), lambda a, b: F.gelu(a) * b),
+    Row(ACT, "reglu", (X, X), lambda a, b: F.relu(a) * b),
+    Row(ACT, "glu", ((3, 2, 10),), F.glu),
+    Row(ACT, "swiglu_packed", ((3, 2, 10),), lambda x: F.silu(x[..., :5]) * x[..., 5:]),
+    Row(ACT, "geglu_packed", ((3, 2, 10),), lambda x: F.gelu(x[..., :5]) * x[..., 5:]),
+    Row(ACT, "reglu_packed", ((3, 2, 10),), lambda x: F.relu(x[..., :5]) * x[..., 5:]),
+)  # fmt: skip
+
 MOMENTS = ((3, 5), (3, 5), (3, 5), positive(3, 5))
 
 Y, CLASSIFIED, WEIGHTED = (
@@ -391,27 +431,7 @@ OPTIMIZERS: tuple[Row, ...] = (
 )  # fmt: skip
 
 ROWS: tuple[Row, ...] = (
-    unary(ACT, "relu", F.relu),
-    unary(ACT, "leaky_relu", F.leaky_relu),
-    unary(ACT, "elu", F.elu),
-    unary(ACT, "selu", F.selu),
-    unary(ACT, "celu", F.celu),
-    unary(ACT, "gelu", F.gelu),
-    unary(ACT, "gelu_tanh", lambda x: F.gelu(x, approximate="tanh")),
-    unary(ACT, "sigmoid", torch.sigmoid),
-    unary(ACT, "silu", F.silu),
-    unary(ACT, "softplus", F.softplus),
-    unary(ACT, "mish", F.mish),
-    unary(ACT, "hardsigmoid", lambda x: (x + 3).clamp(0, 6) / 6),
-    unary(ACT, "hardswish", F.hardswish),
-    unary(ACT, "hardtanh", F.hardtanh),
-    unary(ACT, "softsign", F.softsign),
-    unary(ACT, "tanhshrink", F.tanhshrink),
-    Row(ACT, "sigmoid_vjp", (X, X, X), lambda x, y, g: g * y * (1 - y)),
-    Row(ACT, "softplus_vjp", (X, X, X), lambda x, y, g: g * torch.sigmoid(x) + 0 * y),
-    Row(ACT, "swiglu", (X, X), lambda a, b: F.silu(a) * b),
-    Row(ACT, "geglu", (X, X), lambda a, b: F.gelu(a) * b),
-    Row(ACT, "reglu", (X, X), lambda a, b: F.relu(a) * b),
+    *ACTIVATIONS,
     unary("softmax", "softmax", lambda x: F.softmax(x, -1)),
     unary("softmax", "softmax", lambda x: F.softmax(x, 0), axis=0),
     unary("softmax", "masked_softmax", lambda x: F.softmax(x, -1)),
@@ -428,6 +448,9 @@ ROWS: tuple[Row, ...] = (
         lambda x, w, b, v, c: F.linear(F.relu(F.linear(x, w, b)), v, c)),
     *ATTENTION,
     Row("rope", "rope", ((2, 3, 8), (3, 4), (3, 4)), _rope),
-    Row("rope", "rope_angles", ((2, 3, 8),), _rope_angles, computed_in="f32"),
+    Row("rope", "rope", ((2, 3, 8), (3, 4), (3, 4)), _rope, single=(1, 2)),
+    Row("rope", "rope_angles", ((2, 3, 8),), _rope_angles),
+    Row("rope", "rope_angles", ((2, 3, 8),), partial(_rope_angles, base=5e5, offset=100_000),
+        {"base": 5e5, "offset": 100_000}),
     *OPTIMIZERS,
 )  # fmt: skip

@@ -11,15 +11,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
 import tdsl
-from tdsl.kernels import activations, attention, losses, norms, optimizers, softmax
+from tdsl.kernels import activations, attention, losses, norms, optimizers, rope, softmax
+from tests.kernels import reference
 from tests.kernels.reference import ROWS, Row
 from tests.kernels.test_kernels import arguments, called, flat
 from tests.tolerances import TOLERANCES
 
 INF, NAN = float("inf"), float("nan")
-UNARY = [r for r in ROWS if r.file == "activations" and len(r.arguments) == 1]
+UNARY = [r for r in ROWS if r.file == "activations" and r.arguments == ((3, 5),)]
 POINTS = [0.0, -0.0, 1e-300, -1e-30, 0.5, -0.5, 6.0, -6.0, 30.0, -30.0, 800.0, -800.0, 1e20, -1e20]
-ENDS = [1.0, -1.0, 3.0, -3.0]
+ENDS = [1.0, -1.0, 3.0, -3.0, 6.0, 0.5, -0.5]
 
 
 def tensor(*values: Any) -> torch.Tensor:
@@ -44,7 +45,7 @@ def assert_same(actual: list[Any], expected: list[Any]) -> None:
 
 @pytest.mark.parametrize("row", UNARY, ids=lambda row: row.id)
 def test_activations_are_torchs_at_zero_and_where_exp_overflows(row: Row) -> None:
-    x = tensor(*POINTS, INF, -INF)
+    x = tensor(*POINTS, *ENDS, INF, -INF)
     assert_same(gradients(called(row), x), gradients(row.torch, x))
 
 
@@ -76,9 +77,16 @@ def test_a_hand_written_derivative_is_that_of_the_function_called_from_outside(o
     np.testing.assert_array_equal(found, expected)
 
 
-def test_clamped_activations_have_their_slope_on_the_closed_interval() -> None:
-    assert gradients(activations.hardtanh, tensor(-1.0, 1.0))[1].tolist() == [1.0, 1.0]
-    assert gradients(activations.hardswish, tensor(-3.0, 3.0))[1].tolist() == [-0.5, 1.5]
+def test_a_table_of_rotations_is_as_precise_as_its_array() -> None:
+    x = torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(2)).double()
+    expected = reference._rope_angles(x, offset=10**6)
+    for dtype in ("f64", "f32"):
+        given = x if dtype == "f64" else x.float()
+        found = rope.rope_angles(given, offset=10**6)
+        (back,) = tdsl.vjp(rope.rope_angles)(given.numpy(), found.numpy(), offset=10**6)
+        for a, b in ((found, expected), (torch.from_numpy(back), x)):
+            relative, absolute = TOLERANCES[dtype, "value"]
+            torch.testing.assert_close(a, b.to(a.dtype), rtol=relative, atol=absolute)
 
 
 SOFTMAXES = [
@@ -246,18 +254,32 @@ def test_divergences_of_impossible_events_are_finite(beta: float) -> None:
     assert all(torch.isfinite(s).all() for s in (value, *slopes))
 
 
-FAULTS = [
-    (losses.mse, {"reduction": "average"}),
-    (losses.huber, {"delta": 0.0}),
-    (losses.smooth_l1, {"beta": -1.0}),
-    (losses.jsd, {"beta": 1.5}),
+FAULTS: list[tuple[Any, int, dict[str, Any]]] = [
+    (losses.mse, 2, {"reduction": "average"}),
+    (losses.huber, 2, {"delta": 0.0}),
+    (losses.smooth_l1, 2, {"beta": -1.0}),
+    (losses.jsd, 2, {"beta": 1.5}),
+    (activations.celu, 1, {"alpha": 0.0}),
+    (activations.softplus, 1, {"beta": 0.0}),
+    (activations.softshrink, 1, {"lambd": -0.5}),
+    (activations.hardtanh, 1, {"low": 1.0, "high": -1.0}),
+    (norms.group_norm, 1, {}),
 ]
 
 
-@pytest.mark.parametrize(("function", "static"), FAULTS, ids=lambda f: getattr(f, "__name__", ""))
-def test_static_arguments_are_checked(function: Any, static: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("function", "count", "static"), FAULTS)
+def test_static_arguments_are_checked(function: Any, count: int, static: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must"):
-        function(np.ones((2, 3)), np.ones((2, 3)), **static)
+        function(*[np.ones((2, 3))] * count, **static)
+
+
+def test_norms_of_a_single_value_are_what_their_texts_say() -> None:
+    x, b = np.ones((1, 3)), np.arange(3.0)
+    np.testing.assert_array_equal(norms.instance_norm(x, b=b), [b])
+    y, mu, v = norms.batch_norm_train(x, b, b)
+    np.testing.assert_array_equal(y, 0 * x)
+    np.testing.assert_allclose(mu, 0.9 * b + 0.1)
+    assert np.isnan(v).all()
 
 
 @pytest.mark.parametrize("name", ["mse", "huber", "smooth_l1"])
