@@ -263,7 +263,6 @@ FAULTS: list[tuple[Any, int, dict[str, Any]]] = [
     (activations.softplus, 1, {"beta": 0.0}),
     (activations.softshrink, 1, {"lambd": -0.5}),
     (activations.hardtanh, 1, {"low": 1.0, "high": -1.0}),
-    (norms.group_norm, 1, {}),
 ]
 
 

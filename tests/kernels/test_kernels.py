@@ -10,8 +10,11 @@ import pytest
 import torch
 
 import tdsl
-from tdsl.syntax.elaboration.entry import signature
+from tdsl.ir.dtype import F32, I64
+from tdsl.syntax.elaboration.entry import elaborate, signature
 from tdsl.syntax.elaboration.program import library_program
+from tdsl.transforms.differentiate import vjp
+from tdsl.transforms.linear import cost
 from tests.kernels.reference import ROWS, Row
 from tests.tolerances import TOLERANCES
 
@@ -100,6 +103,28 @@ def test_every_function_has_a_row() -> None:
 
 
 LIBRARY = [(file, f.__name__) for file in dir(tdsl.kernels) for f in getattr(tdsl.kernels, file)]
+
+
+BUDGETS = {
+    ("losses", "cross_entropy"): (3, 17),
+    ("losses", "mse"): (0, 4),
+    ("attention", "attention"): (8, 16),
+    ("norms", "rms_norm"): (3, 15),
+    ("norms", "layer_norm"): (6, 21),
+}
+
+
+@pytest.mark.parametrize(("file", "name"), BUDGETS)
+def test_options_that_are_not_used_cost_the_backward_nothing(file: str, name: str) -> None:
+    """Reductions and nodes of the derived backward; the norms have their weights."""
+    weights = frozenset("wb") if file == "norms" else frozenset()
+    dtypes = {"T": F32, "W": F32, "I": I64}
+    graph = elaborate(
+        library_program(file), name, ranks={"A": 2, "B": 1}, given=weights, dtypes=dtypes
+    )
+    reductions, nodes = cost(vjp(graph))
+    assert reductions <= BUDGETS[file, name][0]
+    assert nodes <= BUDGETS[file, name][1]
 
 
 @pytest.mark.parametrize(("file", "name"), LIBRARY)
