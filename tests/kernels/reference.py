@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
-from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from tests.kernels import oracles
 
 Generator = np.random.Generator
 Argument = tuple[int, ...] | Callable[[Generator], Any]
@@ -110,139 +111,6 @@ def unary(file: str, name: str, function: Callable[..., Any], **static: Any) -> 
     return Row(file, name, ((3, 5),), function, static)
 
 
-def _rms(x: Any, w: Any = None) -> Any:
-    return F.rms_norm(x, x.shape[-1:], w, eps=1e-6)
-
-
-def _layer_norm(x: Any, w: Any = None, b: Any = None) -> Any:
-    return F.layer_norm(x, x.shape[-1:], w, b)
-
-
-def _affine(x: Any, w: Any, b: Any) -> Any:
-    return x * w[:, None, None] + b[:, None, None]
-
-
-def _instance_norm(x: Any, *weights: Any) -> Any:
-    return F.instance_norm(x, None, None, *weights)
-
-
-def _batch_train(x: Any, mu: Any, v: Any, w: Any = None, b: Any = None) -> Any:
-    y = F.batch_norm(x, None, None, w, b, True, 0.1, 1e-5)
-    axes = [d for d in range(x.ndim) if d != 1]
-    mean = 0.9 * mu + 0.1 * x.mean(axes)
-    var = 0.9 * v + 0.1 * x.var(axes, unbiased=True)
-    return y, mean, var
-
-
-def _rope(x: Any, c: Any, s: Any) -> Any:
-    a, b = x.chunk(2, -1)
-    return torch.cat((a * c - b * s, b * c + a * s), -1)
-
-
-def _rope_angles(x: Any, *, base: float = 10000.0, offset: int = 0) -> Any:
-    half = x.shape[-1] // 2
-    frequency = base ** (-torch.arange(half, dtype=torch.float64) / half)
-    angle = (offset + torch.arange(x.shape[-2], dtype=torch.float64))[:, None] * frequency
-    return _rope(x, angle.cos().to(x.dtype), angle.sin().to(x.dtype))
-
-
-def _sdpa(q: Any, k: Any, v: Any, bias: Any = None, mask: Any = None, **static: Any) -> Any:
-    """Torch's composition of operations, which has second derivatives."""
-    hidden = bias
-    if mask is not None:
-        hidden = torch.zeros_like(mask, dtype=q.dtype) if bias is None else bias
-        hidden = hidden.masked_fill(~mask, -torch.inf)
-    with sdpa_kernel(SDPBackend.MATH):
-        return F.scaled_dot_product_attention(q, k, v, hidden, **static)
-
-
-def _cached(q: Any, k: Any, v: Any, offset: int, **static: Any) -> Any:
-    seen = offset + torch.arange(q.shape[-2])[:, None] >= torch.arange(k.shape[-2])
-    return _sdpa(q, k, v, None, seen, **static)
-
-
-def _without_causal(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda q, k, v, causal, *more: function(q, k, v, *more)
-
-
-def _weights(s: Any) -> Any:
-    hidden = ~torch.ones(s.shape[-2:], dtype=torch.bool).tril()
-    return s.masked_fill(hidden, -torch.inf).softmax(-1)
-
-
-def _z_loss(x: Any, y: Any, w: Any = None, *, reduction: str = "mean") -> Any:
-    keep = y != -100
-    scale = (torch.ones_like(x[0]) if w is None else w)[y.where(keep, 0)] * keep
-    loss = F.cross_entropy(x, y, w, reduction="none") + scale * 0.1 * x.logsumexp(1) ** 2
-    return loss.sum() / scale.sum() if reduction == "mean" else _reduce(loss, reduction)
-
-
-def _reduce(loss: Any, reduction: str) -> Any:
-    if reduction == "batchmean":
-        return loss.sum() / len(loss)
-    return loss if reduction == "none" else getattr(loss, reduction)()
-
-
-def _hinge(x: Any, y: Any, *, reduction: str) -> Any:
-    return _reduce((1 - x * y).clamp(min=0), reduction)
-
-
-def _kl_div(x: Any, y: Any, *, log_target: bool = False, reduction: str = "none") -> Any:
-    """Torch warns of its own mean."""
-    return _reduce(F.kl_div(x, y, reduction="none", log_target=log_target), reduction)
-
-
-def _jsd(x: Any, y: Any, *, beta: float = 0.5, reduction: str) -> Any:
-    """As Liger-Kernel's tests have it."""
-    if beta in (0, 1):
-        return _kl_div(*((x, y) if beta == 0 else (y, x)), log_target=True, reduction=reduction)
-    mixed = (beta * y.exp() + (1 - beta) * x.exp()).log()
-    towards, back = (_kl_div(mixed, a, log_target=True) for a in (y, x))
-    return _reduce(beta * towards + (1 - beta) * back, reduction)
-
-
-def _tvd(p: Any, q: Any, *, reduction: str) -> Any:
-    return _reduce(0.5 * (p - q).abs(), reduction)
-
-
-def _smoothed(x: Any, y: Any, w: Any = None, *, reduction: str) -> Any:
-    return F.cross_entropy(x, y, w, reduction=reduction, label_smoothing=0.2)
-
-
-def _cosine(a: Any, b: Any, y: Any, *, reduction: str) -> Any:
-    return F.cosine_embedding_loss(a, b, y, margin=0.1, reduction=reduction)
-
-
-def _descent(p: Any, g: Any, *, decay: float, maximize: bool) -> Any:
-    return (-g if maximize else g) + decay * p
-
-
-def _sgd(p: Any, g: Any, m: Any, lr: float, *, momentum: float, nesterov: bool = False) -> Any:
-    n = momentum * m + g
-    return p - lr * (g + momentum * n if nesterov else n), n
-
-
-def _adam(p: Any, g: Any, m: Any, v: Any, t: float, lr: float, decay: float = 0.0) -> Any:
-    a, b = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-    step = (a / (1 - 0.9**t)) / ((b / (1 - 0.999**t)).sqrt() + 1e-8)
-    return p * (1 - lr * decay) - lr * step, a, b
-
-
-def _adam_step(g: Any, m: Any, v: Any, t: float, lr: float) -> Any:
-    p, a, b = _adam(torch.zeros_like(g), g, m, v, t, lr)
-    return -p, a, b
-
-
-def _rmsprop(p: Any, g: Any, v: Any, lr: float) -> Any:
-    n = 0.99 * v + 0.01 * g * g
-    return p - lr * g / (n.sqrt() + 1e-8), n
-
-
-def _adagrad(p: Any, g: Any, s: Any, lr: float) -> Any:
-    n = s + g * g
-    return p - lr * g / (n.sqrt() + 1e-10), n
-
-
 ACT, X = "activations", (3, 5)
 ACTIVATIONS: tuple[Row, ...] = (
     unary(ACT, "relu", F.relu),
@@ -318,7 +186,7 @@ def reductions(
 
 
 LOSSES: tuple[Row, ...] = (
-    *reductions("reduced", (X,), _reduce),
+    *reductions("reduced", (X,), oracles.reduce),
     Row("losses", "pick", ((4, 7), classes(7, 4)), lambda x, y: x.gather(1, y[:, None])[:, 0]),
     *reductions("mse", (X, X), F.mse_loss),
     *reductions("l1", (X, X), F.l1_loss),
@@ -339,21 +207,21 @@ LOSSES: tuple[Row, ...] = (
         lambda x, y, i, w, reduction: F.nll_loss(x, y, w, None, i, None, reduction), frozen=(3,)),
     *reductions("cross_entropy", CLASSIFIED, F.cross_entropy),
     *reductions("cross_entropy", WEIGHTED, F.cross_entropy, frozen=(2,)),
-    *reductions("cross_entropy", CLASSIFIED, _smoothed, label_smoothing=0.2),
-    *reductions("cross_entropy", WEIGHTED, _smoothed, label_smoothing=0.2, frozen=(2,)),
-    *reductions("cross_entropy", CLASSIFIED, _z_loss, z_loss=0.1),
-    *reductions("cross_entropy", WEIGHTED, _z_loss, z_loss=0.1, frozen=(2,)),
+    *reductions("cross_entropy", CLASSIFIED, oracles.smoothed, label_smoothing=0.2),
+    *reductions("cross_entropy", WEIGHTED, oracles.smoothed, label_smoothing=0.2, frozen=(2,)),
+    *reductions("cross_entropy", CLASSIFIED, oracles.z_loss, z_loss=0.1),
+    *reductions("cross_entropy", WEIGHTED, oracles.z_loss, z_loss=0.1, frozen=(2,)),
     Row("losses", "cross_entropy", ((2, 3, 7), classes(7, 2, 3)),
         lambda x, y: F.cross_entropy(x.movedim(-1, 1), y, reduction="none"), {"reduction": "none"}),
-    *reductions("kl_div", (X, Y), _kl_div, "batchmean"),
-    *reductions("kl_div", LOGS, partial(_kl_div, log_target=True), "batchmean", log_target=True),
-    *reductions("jsd", LOGS, _jsd, "batchmean"),
-    *reductions("jsd", LOGS, partial(_jsd, beta=0.1), "batchmean", beta=0.1),
-    *reductions("jsd", LOGS, partial(_jsd, beta=0.0), "batchmean", beta=0.0),
-    *reductions("jsd", LOGS, partial(_jsd, beta=1.0), "batchmean", beta=1.0),
-    *reductions("tvd", (probability(4, 7), probability(4, 7)), _tvd, "batchmean"),
-    *reductions("hinge", (X, signs(3, 5)), _hinge),
-    *reductions("cosine_embedding", ((4, 5), (4, 5), signs(4)), _cosine, margin=0.1),
+    *reductions("kl_div", (X, Y), oracles.kl_div, "batchmean"),
+    *reductions("kl_div", LOGS, partial(oracles.kl_div, log_target=True), "batchmean", log_target=True),
+    *reductions("jsd", LOGS, oracles.jsd, "batchmean"),
+    *reductions("jsd", LOGS, partial(oracles.jsd, beta=0.1), "batchmean", beta=0.1),
+    *reductions("jsd", LOGS, partial(oracles.jsd, beta=0.0), "batchmean", beta=0.0),
+    *reductions("jsd", LOGS, partial(oracles.jsd, beta=1.0), "batchmean", beta=1.0),
+    *reductions("tvd", (probability(4, 7), probability(4, 7)), oracles.tvd, "batchmean"),
+    *reductions("hinge", (X, signs(3, 5)), oracles.hinge),
+    *reductions("cosine_embedding", ((4, 5), (4, 5), signs(4)), oracles.cosine, margin=0.1),
     Row("losses", "cosine_embedding", ((4, 5), (4, 5), whole_signs(4)), F.cosine_embedding_loss),
     *reductions("triplet", ((4, 5), (4, 5), (4, 5)), F.triplet_margin_loss),
     Row("losses", "triplet", ((4, 5), (4, 5), (4, 5)), partial(F.triplet_margin_loss, swap=True), {"swap": True}),
@@ -367,43 +235,43 @@ BIASED, MASKED = (
     (constant(False), constant(None), mask(2, 3, 4, 5)),
 )
 ATTENTION: tuple[Row, ...] = (
-    Row("attention", "attention", QKV, _sdpa),
-    Row("attention", "attention", ((4, 8), (5, 8), (5, 7)), _sdpa),
-    Row("attention", "attention", SQUARE, partial(_sdpa, is_causal=True), {"causal": True}),
-    Row("attention", "attention", QKV, partial(_cached, offset=1), {"causal": True, "offset": 1}),
-    Row("attention", "attention", QKV, partial(_sdpa, scale=0.7), {"scale": 0.7}),
-    Row("attention", "attention", (*QKV, *BIASED), _without_causal(_sdpa)),
-    Row("attention", "attention", (*QKV, *MASKED), _without_causal(_sdpa)),
-    Row("attention", "attention_weights", ((3, 4, 4),), _weights, {"causal": True}),
-    Row("attention", "attention_bias", (*QKV, (3, 4, 5)), _sdpa),
-    Row("attention", "grouped_attention", GROUPS, partial(_sdpa, enable_gqa=True)),
+    Row("attention", "attention", QKV, oracles.sdpa),
+    Row("attention", "attention", ((4, 8), (5, 8), (5, 7)), oracles.sdpa),
+    Row("attention", "attention", SQUARE, partial(oracles.sdpa, is_causal=True), {"causal": True}),
+    Row("attention", "attention", QKV, partial(oracles.cached, offset=1), {"causal": True, "offset": 1}),
+    Row("attention", "attention", QKV, partial(oracles.sdpa, scale=0.7), {"scale": 0.7}),
+    Row("attention", "attention", (*QKV, *BIASED), oracles.without_causal(oracles.sdpa)),
+    Row("attention", "attention", (*QKV, *MASKED), oracles.without_causal(oracles.sdpa)),
+    Row("attention", "attention_weights", ((3, 4, 4),), oracles.weights, {"causal": True}),
+    Row("attention", "attention_bias", (*QKV, (3, 4, 5)), oracles.sdpa),
+    Row("attention", "grouped_attention", GROUPS, partial(oracles.sdpa, enable_gqa=True)),
     Row("attention", "grouped_attention", ((2, 6, 4, 8), (2, 3, 4, 8), (2, 3, 4, 8)),
-        partial(_sdpa, enable_gqa=True, is_causal=True), {"causal": True}),
-    Row("attention", "grouped_attention", GROUPS, partial(_cached, offset=1, enable_gqa=True),
+        partial(oracles.sdpa, enable_gqa=True, is_causal=True), {"causal": True}),
+    Row("attention", "grouped_attention", GROUPS, partial(oracles.cached, offset=1, enable_gqa=True),
         {"causal": True, "offset": 1}),
     Row("attention", "grouped_attention", (*GROUPS, constant(False), (2, 6, 4, 5), mask(2, 6, 4, 5)),
-        _without_causal(partial(_sdpa, enable_gqa=True, scale=0.3)), {"scale": 0.3}),
+        oracles.without_causal(partial(oracles.sdpa, enable_gqa=True, scale=0.3)), {"scale": 0.3}),
 )  # fmt: skip
 
 IMAGE, C = (2, 6, 3, 4), (6,)
 RUNNING = (IMAGE, C, positive(6))
 NORMS: tuple[Row, ...] = (
-    Row("norms", "rms_norm", ((2, 3, 5),), _rms),
-    Row("norms", "rms_norm", ((2, 3, 5), (5,)), _rms),
-    Row("norms", "rms_norm", ((2, 3, 5), (5,)), _rms, single=(1,)),
-    Row("norms", "layer_norm", ((2, 3, 5),), _layer_norm),
-    Row("norms", "layer_norm", ((2, 3, 5), (5,)), _layer_norm),
-    Row("norms", "layer_norm", ((2, 3, 5), (5,), (5,)), _layer_norm),
-    Row("norms", "layer_norm", ((2, 3, 5), (5,), (5,)), _layer_norm, single=(1, 2)),
-    Row("norms", "affine", (IMAGE, C, C), _affine),
+    Row("norms", "rms_norm", ((2, 3, 5),), oracles.rms),
+    Row("norms", "rms_norm", ((2, 3, 5), (5,)), oracles.rms),
+    Row("norms", "rms_norm", ((2, 3, 5), (5,)), oracles.rms, single=(1,)),
+    Row("norms", "layer_norm", ((2, 3, 5),), oracles.layer_norm),
+    Row("norms", "layer_norm", ((2, 3, 5), (5,)), oracles.layer_norm),
+    Row("norms", "layer_norm", ((2, 3, 5), (5,), (5,)), oracles.layer_norm),
+    Row("norms", "layer_norm", ((2, 3, 5), (5,), (5,)), oracles.layer_norm, single=(1, 2)),
+    Row("norms", "affine", (IMAGE, C, C), oracles.affine),
     Row("norms", "group_norm", (IMAGE,), lambda x: F.group_norm(x, 3), {"groups": 3}),
     Row("norms", "group_norm", (IMAGE, C, C), lambda x, w, b: F.group_norm(x, 2, w, b), {"groups": 2}),
-    Row("norms", "instance_norm", (IMAGE,), _instance_norm),
-    Row("norms", "instance_norm", (IMAGE, C, C), _instance_norm, single=(1, 2)),
+    Row("norms", "instance_norm", (IMAGE,), oracles.instance_norm),
+    Row("norms", "instance_norm", (IMAGE, C, C), oracles.instance_norm, single=(1, 2)),
     Row("norms", "batch_norm", RUNNING, F.batch_norm, frozen=(1, 2)),
     Row("norms", "batch_norm", (*RUNNING, C, C), F.batch_norm, frozen=(1, 2), single=(1, 2, 3, 4)),
-    Row("norms", "batch_norm_train", RUNNING, _batch_train),
-    Row("norms", "batch_norm_train", (*RUNNING, C, C), _batch_train, single=(1, 2, 3, 4),
+    Row("norms", "batch_norm_train", RUNNING, oracles.batch_train),
+    Row("norms", "batch_norm_train", (*RUNNING, C, C), oracles.batch_train, single=(1, 2, 3, 4),
         single_results=(1, 2)),
     unary("norms", "l2_normalize", lambda x: F.normalize(x, dim=-1)),
     unary("norms", "l2_normalize", lambda x: F.normalize(x, dim=0), axis=0),
@@ -411,23 +279,23 @@ NORMS: tuple[Row, ...] = (
 
 LR = number(0.1)
 OPTIMIZERS: tuple[Row, ...] = (
-    Row("optimizers", "descent", (X, X), partial(_descent, decay=0.1, maximize=True),
+    Row("optimizers", "descent", (X, X), partial(oracles.descent, decay=0.1, maximize=True),
         {"decay": 0.1, "maximize": True}),
-    Row("optimizers", "descent", (X, X), partial(_descent, decay=0.0, maximize=False),
+    Row("optimizers", "descent", (X, X), partial(oracles.descent, decay=0.0, maximize=False),
         {"decay": 0.0, "maximize": False}),
-    Row("optimizers", "sgd", (X, X, X, LR), partial(_sgd, momentum=0.0), single=(2, 3),
+    Row("optimizers", "sgd", (X, X, X, LR), partial(oracles.sgd, momentum=0.0), single=(2, 3),
         single_results=(1,)),
-    Row("optimizers", "sgd", (X, X, X, LR), partial(_sgd, momentum=0.9), {"momentum": 0.9},
+    Row("optimizers", "sgd", (X, X, X, LR), partial(oracles.sgd, momentum=0.9), {"momentum": 0.9},
         single=(2, 3), single_results=(1,)),
-    Row("optimizers", "sgd", (X, X, X, LR), partial(_sgd, momentum=0.9, nesterov=True),
+    Row("optimizers", "sgd", (X, X, X, LR), partial(oracles.sgd, momentum=0.9, nesterov=True),
         {"momentum": 0.9, "nesterov": True}, single=(2, 3), single_results=(1,)),
-    Row("optimizers", "adam_step", (X, X, positive(3, 5), number(3.0), LR), _adam_step,
+    Row("optimizers", "adam_step", (X, X, positive(3, 5), number(3.0), LR), oracles.adam_step,
         {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}, single=(1, 2, 4), single_results=(0, 1, 2)),
-    Row("optimizers", "adam", (*MOMENTS, number(3.0), LR), _adam, single=(2, 3, 5), single_results=(1, 2)),
-    Row("optimizers", "adamw", (*MOMENTS, number(3.0), LR), partial(_adam, decay=0.01),
+    Row("optimizers", "adam", (*MOMENTS, number(3.0), LR), oracles.adam, single=(2, 3, 5), single_results=(1, 2)),
+    Row("optimizers", "adamw", (*MOMENTS, number(3.0), LR), partial(oracles.adam, decay=0.01),
         single=(2, 3, 5), single_results=(1, 2)),
-    Row("optimizers", "rmsprop", (X, X, positive(3, 5), LR), _rmsprop, single=(2, 3), single_results=(1,)),
-    Row("optimizers", "adagrad", (X, X, positive(3, 5), LR), _adagrad, single=(2, 3), single_results=(1,)),
+    Row("optimizers", "rmsprop", (X, X, positive(3, 5), LR), oracles.rmsprop, single=(2, 3), single_results=(1,)),
+    Row("optimizers", "adagrad", (X, X, positive(3, 5), LR), oracles.adagrad, single=(2, 3), single_results=(1,)),
 )  # fmt: skip
 
 ROWS: tuple[Row, ...] = (
@@ -447,10 +315,10 @@ ROWS: tuple[Row, ...] = (
     Row("linear", "mlp", ((3, 4), (6, 4), (6,), (2, 6), (2,)),
         lambda x, w, b, v, c: F.linear(F.relu(F.linear(x, w, b)), v, c)),
     *ATTENTION,
-    Row("rope", "rope", ((2, 3, 8), (3, 4), (3, 4)), _rope),
-    Row("rope", "rope", ((2, 3, 8), (3, 4), (3, 4)), _rope, single=(1, 2)),
-    Row("rope", "rope_angles", ((2, 3, 8),), _rope_angles),
-    Row("rope", "rope_angles", ((2, 3, 8),), partial(_rope_angles, base=5e5, offset=100_000),
+    Row("rope", "rope", ((2, 3, 8), (3, 4), (3, 4)), oracles.rope),
+    Row("rope", "rope", ((2, 3, 8), (3, 4), (3, 4)), oracles.rope, single=(1, 2)),
+    Row("rope", "rope_angles", ((2, 3, 8),), oracles.rope_angles),
+    Row("rope", "rope_angles", ((2, 3, 8),), partial(oracles.rope_angles, base=5e5, offset=100_000),
         {"base": 5e5, "offset": 100_000}),
     *OPTIMIZERS,
 )  # fmt: skip
