@@ -66,7 +66,9 @@ def test_the_library_and_its_backwards_round_trip(file: str, name: str) -> None:
     check_program(program)
     packs = {p.pack: 2 for p in signature(program, name).parameters if p.pack}
     generic = elaborate(program, name, STATIC.get(name))
-    concrete = elaborate(program, name, STATIC.get(name), packs, frozenset(), {"T": F32, "S": F32, "W": F32})
+    concrete = elaborate(
+        program, name, STATIC.get(name), packs, frozenset(), {"T": F32, "S": F32, "W": F32}
+    )
     for graph in (generic, concrete, vjp(generic), vjp(concrete), simplify(concrete)):
         round_trip(graph)
 

@@ -12,14 +12,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
 from tests.kernels import oracles
-
-Generator = np.random.Generator
-Argument = tuple[int, ...] | Callable[[Generator], Any]
+from tests.kernels.data import (
+    Argument,
+    classes,
+    constant,
+    labels,
+    log_probability,
+    mask,
+    number,
+    positive,
+    probability,
+    signs,
+    whole_signs,
+)
 
 
 @dataclass(frozen=True)
@@ -38,73 +47,6 @@ class Row:
     @property
     def id(self) -> str:
         return f"{self.name}{list(self.static.values()) or ''}{len(self.arguments)}"
-
-
-def labels(rows: int, classes: int) -> Argument:
-    """Class labels, one of them ignored."""
-
-    def make(generator: Generator) -> Any:
-        found = generator.integers(0, classes, rows)
-        found[1] = -100
-        return found
-
-    return make
-
-
-def classes(count: int, *shape: int) -> Argument:
-    """Class labels."""
-    return lambda generator: generator.integers(0, count, shape)
-
-
-def log_probability(*shape: int) -> Argument:
-    """Logarithms of distributions along the last axis."""
-
-    def make(generator: Generator) -> Any:
-        x = generator.standard_normal(shape)
-        return x - np.log(np.exp(x).sum(-1, keepdims=True))
-
-    return make
-
-
-def probability(*shape: int) -> Argument:
-    """Numbers inside (0, 1)."""
-    return lambda generator: generator.uniform(0.05, 0.95, shape)
-
-
-def positive(*shape: int) -> Argument:
-    """Numbers above 0."""
-    return lambda generator: generator.uniform(0.1, 2.0, shape)
-
-
-def signs(*shape: int) -> Argument:
-    """-1.0 and 1.0."""
-    return lambda generator: generator.integers(0, 2, shape) * 2.0 - 1.0
-
-
-def whole_signs(*shape: int) -> Argument:
-    """-1 and 1."""
-    return lambda generator: generator.integers(0, 2, shape) * 2 - 1
-
-
-def mask(*shape: int) -> Argument:
-    """Booleans, one row of them False."""
-
-    def make(generator: Generator) -> Any:
-        found = generator.integers(0, 2, shape) > 0
-        found.reshape(-1, shape[-1])[0] = False
-        return found
-
-    return make
-
-
-def constant(value: Any) -> Argument:
-    """The value itself, not an array."""
-    return lambda generator: value
-
-
-def number(value: float) -> Argument:
-    """A rank-0 array."""
-    return lambda generator: np.asarray(value)
 
 
 def unary(file: str, name: str, function: Callable[..., Any], **static: Any) -> Row:
