@@ -36,6 +36,10 @@ SAMPLES = [
 LIBRARY = [(file, f.__name__) for file in dir(tdsl.kernels) for f in getattr(tdsl.kernels, file)]
 STATIC: dict[str, dict[str, Any]] = {
     "group_norm": {"groups": 2},
+    "reduced": {"reduction": "mean"},
+    "attention_weights": {"causal": True},
+    "threshold": {"limit": 0.5, "value": 0.0},
+    "descent": {"decay": 0.1, "maximize": True},
     "adam_step": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
 }
 N, D, K = map(axis_name, "NDK")
@@ -62,7 +66,9 @@ def test_the_library_and_its_backwards_round_trip(file: str, name: str) -> None:
     check_program(program)
     packs = {p.pack: 2 for p in signature(program, name).parameters if p.pack}
     generic = elaborate(program, name, STATIC.get(name))
-    concrete = elaborate(program, name, STATIC.get(name), packs, frozenset(), {"T": F32, "S": F32})
+    concrete = elaborate(
+        program, name, STATIC.get(name), packs, frozenset(), {"T": F32, "S": F32, "W": F32}
+    )
     for graph in (generic, concrete, vjp(generic), vjp(concrete), simplify(concrete)):
         round_trip(graph)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,40 +10,22 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
 import tdsl
-from tdsl.kernels import activations, attention, losses, norms, optimizers, softmax
+from tdsl.kernels import activations, attention, losses, norms, rope, softmax
+from tests.kernels import oracles
+from tests.kernels.comparison import assert_same, gradients, tensor
 from tests.kernels.reference import ROWS, Row
 from tests.kernels.test_kernels import arguments, called, flat
 from tests.tolerances import TOLERANCES
 
 INF, NAN = float("inf"), float("nan")
-UNARY = [r for r in ROWS if r.file == "activations" and len(r.arguments) == 1]
+UNARY = [r for r in ROWS if r.file == "activations" and r.arguments == ((3, 5),)]
 POINTS = [0.0, -0.0, 1e-300, -1e-30, 0.5, -0.5, 6.0, -6.0, 30.0, -30.0, 800.0, -800.0, 1e20, -1e20]
-ENDS = [1.0, -1.0, 3.0, -3.0]
-
-
-def tensor(*values: Any) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def gradients(function: Callable[..., Any], *given: torch.Tensor) -> list[Any]:
-    """The value, then the gradients of its sum with respect to the floating arguments."""
-    leaves = [g.clone().requires_grad_(g.is_floating_point()) for g in given]
-    value = function(*leaves)
-    wanted = [leaf for leaf in leaves if leaf.requires_grad]
-    return [value.detach(), *torch.autograd.grad(value.sum(), wanted)]
-
-
-def assert_same(actual: list[Any], expected: list[Any]) -> None:
-    for condition, a, e in zip(
-        ("value", *["gradient"] * len(actual)), actual, expected, strict=False
-    ):
-        relative, absolute = TOLERANCES["f64", condition]
-        torch.testing.assert_close(a, e, rtol=relative, atol=absolute, equal_nan=True)
+ENDS = [1.0, -1.0, 3.0, -3.0, 6.0, 0.5, -0.5]
 
 
 @pytest.mark.parametrize("row", UNARY, ids=lambda row: row.id)
 def test_activations_are_torchs_at_zero_and_where_exp_overflows(row: Row) -> None:
-    x = tensor(*POINTS, INF, -INF)
+    x = tensor(*POINTS, *ENDS, INF, -INF)
     assert_same(gradients(called(row), x), gradients(row.torch, x))
 
 
@@ -76,9 +57,16 @@ def test_a_hand_written_derivative_is_that_of_the_function_called_from_outside(o
     np.testing.assert_array_equal(found, expected)
 
 
-def test_clamped_activations_have_their_slope_on_the_closed_interval() -> None:
-    assert gradients(activations.hardtanh, tensor(-1.0, 1.0))[1].tolist() == [1.0, 1.0]
-    assert gradients(activations.hardswish, tensor(-3.0, 3.0))[1].tolist() == [-0.5, 1.5]
+def test_a_table_of_rotations_is_as_precise_as_its_array() -> None:
+    x = torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(2)).double()
+    expected = oracles.rope_angles(x, offset=10**6)
+    for dtype in ("f64", "f32"):
+        given = x if dtype == "f64" else x.float()
+        found = rope.rope_angles(given, offset=10**6)
+        (back,) = tdsl.vjp(rope.rope_angles)(given.numpy(), found.numpy(), offset=10**6)
+        for a, b in ((found, expected), (torch.from_numpy(back), x)):
+            relative, absolute = TOLERANCES[dtype, "value"]
+            torch.testing.assert_close(a, b.to(a.dtype), rtol=relative, atol=absolute)
 
 
 SOFTMAXES = [
@@ -113,56 +101,31 @@ def test_softmaxes_of_nothing_are_torchs(
     assert_same(gradients(function, x), gradients(reference, x))
 
 
-CLASSES: dict[str, tuple[torch.Tensor, torch.Tensor, dict[str, Any]]] = {
-    "all ignored": (tensor([0.0, 1.0], [2.0, 3.0]), torch.tensor([-100, -100]), {}),
-    "no rows": (torch.zeros(0, 3, dtype=torch.float64), torch.zeros(0, dtype=torch.int64), {}),
-    "a masked class": (tensor([0, -INF, 1], [0, 1, 2]), torch.tensor([0, 2]), {}),
-    "large": (tensor([1e4, -1e4, 0], [1e4, 0, 0]), torch.tensor([1, 0]), {}),
-    "another index ignored": (
-        tensor([0, 1, 2], [3, 1, 2]),
-        torch.tensor([1, 2]),
-        {"ignore_index": 1},
-    ),
-}
+FAULTS: list[tuple[Any, int, dict[str, Any]]] = [
+    (losses.mse, 2, {"reduction": "average"}),
+    (losses.huber, 2, {"delta": 0.0}),
+    (losses.smooth_l1, 2, {"beta": -1.0}),
+    (losses.jsd, 2, {"beta": 1.5}),
+    (activations.celu, 1, {"alpha": 0.0}),
+    (activations.softplus, 1, {"beta": 0.0}),
+    (activations.softshrink, 1, {"lambd": -0.5}),
+    (activations.hardtanh, 1, {"low": 1.0, "high": -1.0}),
+]
 
 
-@pytest.mark.parametrize("case", CLASSES)
-def test_cross_entropy_at_its_edges_is_torchs(case: str) -> None:
-    logits, labels, static = CLASSES[case]
-    found, expected = (
-        gradients(lambda x, f=f: f(x, labels, **static), logits.double())
-        for f in (losses.cross_entropy, F.cross_entropy)
-    )
-    assert_same(found, expected)
+@pytest.mark.parametrize(("function", "count", "static"), FAULTS)
+def test_static_arguments_are_checked(function: Any, count: int, static: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        function(*[np.ones((2, 3))] * count, **static)
 
 
-def test_a_nan_in_an_ignored_row_stays_there() -> None:
-    value, gradient = gradients(
-        lambda x: losses.cross_entropy(x, torch.tensor([-100, 1])), tensor([NAN, 0.0], [0.0, 0.0])
-    )
-    assert value.item() == pytest.approx(np.log(2.0))
-    assert gradient.tolist() == [[0.0, 0.0], [0.25 * 2, -0.5]]
-
-
-def test_losses_of_certain_probabilities_are_finite() -> None:
-    p, y = tensor(0.0, 1.0, 0.0, 1.0), tensor(0.0, 1.0, 1.0, 0.0)
-    found = gradients(losses.bce, p, y)
-    assert all(torch.isfinite(f).all() for f in found)
-    assert found[0].item() == F.binary_cross_entropy(p, y).item() == 50.0
-    x = tensor(800.0, -800.0, 800.0, -800.0)
-    assert_same(
-        gradients(losses.bce_with_logits, x, y), gradients(F.binary_cross_entropy_with_logits, x, y)
-    )
-
-
-@pytest.mark.parametrize("name", ["mse", "huber", "smooth_l1"])
-def test_quadratic_losses_curve_where_they_vanish(name: str) -> None:
-    x, y = tensor(0.0, 2.0).requires_grad_(), tensor(0.0, 2.0)
-    seconds: list[torch.Tensor] = []
-    for loss in (getattr(losses, name), getattr(F, f"{name}_loss")):
-        (first,) = torch.autograd.grad(loss(x, y), x, create_graph=True)
-        seconds += torch.autograd.grad(first.sum(), x)
-    assert_same(seconds[:1], seconds[1:])
+def test_norms_of_a_single_value_are_what_their_texts_say() -> None:
+    x, b = np.ones((1, 3)), np.arange(3.0)
+    np.testing.assert_array_equal(norms.instance_norm(x, b=b), [b])
+    y, mu, v = norms.batch_norm_train(x, b, b)
+    np.testing.assert_array_equal(y, 0 * x)
+    np.testing.assert_allclose(mu, 0.9 * b + 0.1)
+    assert np.isnan(v).all()
 
 
 def test_normalising_zero_has_finite_gradients() -> None:
@@ -181,38 +144,30 @@ def test_a_causal_query_sees_no_later_key() -> None:
     torch.testing.assert_close(attention.attention(q, k, v, causal=True)[:, :, 0], v[:, :, 0])
 
 
-OPTIMIZERS: list[tuple[str, Any, int, dict[str, Any], dict[str, Any]]] = [
-    ("sgd", torch.optim.SGD, 1, {}, {"momentum": 0.9}),
-    ("sgd", torch.optim.SGD, 1, {"momentum": 0.0}, {}),
-    ("sgd", torch.optim.SGD, 1, {"nesterov": True, "decay": 0.1},
-     {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
-    ("adam", torch.optim.Adam, 2, {}, {}),
-    ("adamw", torch.optim.AdamW, 2, {}, {}),
-    ("rmsprop", torch.optim.RMSprop, 1, {}, {}),
-    ("adagrad", torch.optim.Adagrad, 1, {}, {}),
-]  # fmt: skip
+@pytest.mark.parametrize("heads", [3, 1])
+@pytest.mark.parametrize("hiding", ["mask", "bias", "offset"])
+def test_a_query_that_sees_no_key_gives_0_and_has_no_gradient(hiding: str, heads: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, h, 4, 8, generator=generator).double() for h in (3, heads, heads))
+    seen = torch.ones(2, 3, 4, 4, dtype=torch.bool)
+    seen[0, 0, 1] = seen[1, 2] = False
+    given: dict[str, Any] = {"mask": seen}
+    if hiding == "bias":
+        given = {"bias": torch.zeros(seen.shape).double().masked_fill(~seen, -INF)}
+    if hiding == "offset":
+        given, seen = {"causal": True, "offset": -2}, torch.ones(4, 4, dtype=torch.bool).tril(-2)
+    function = attention.attention if heads == 3 else attention.grouped_attention
+    found = gradients(lambda q, k, v: function(q, k, v, **given), q, k, v)
+    expected = gradients(
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, seen, enable_gqa=True), q, k, v
+    )
+    assert not any(f.isnan().any() for f in found)
+    assert_same(found, expected)
 
 
-@pytest.mark.parametrize("dtype", ["f64", "f32"])
-@pytest.mark.parametrize(("name", "optimizer", "states", "own", "theirs"), OPTIMIZERS)
-def test_three_steps_are_those_of_torch_optim(
-    name: str, optimizer: Any, states: int, own: Any, theirs: Any, dtype: str
-) -> None:
-    kind = {"f64": torch.float64, "f32": torch.float32}[dtype]
-    generator = torch.Generator().manual_seed(3)
-    p, *steps = (torch.randn(5, generator=generator, dtype=kind) for _ in range(4))
-    theirs_p = p.clone().requires_grad_()
-    reference = optimizer([theirs_p], lr=0.05, **theirs)
-    state = [torch.zeros(5, dtype=kind)] * states
-    for count, g in enumerate(steps, 1):
-        theirs_p.grad = g.clone()
-        reference.step()
-        time = [count] if name.startswith("adam") else []
-        p, *state = getattr(optimizers, name)(
-            p, g, *state, *time, torch.tensor(0.05, dtype=kind), **own
-        )
-    relative, absolute = TOLERANCES[dtype, "value"]
-    torch.testing.assert_close(p, theirs_p.detach(), rtol=relative, atol=absolute)
+@pytest.mark.parametrize("x", [[INF, 0.0], [NAN, 0.0], [NAN, -INF]])
+def test_masked_softmax_hides_no_fault(x: list[float]) -> None:
+    assert softmax.masked_softmax(tensor(*x)).isnan().any()
 
 
 HALF = {"f16": torch.float16, "bf16": torch.bfloat16}
@@ -222,17 +177,17 @@ CONTRACTS = ("linear", "attention")
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_half_precision_is_f32_rounded_once(row: Row, dtype: str) -> None:
-    """But for operands of contractions, which are rounded before."""
-    is_array = [isinstance(a, torch.Tensor) and a.is_floating_point() and a.ndim > 0
-                for a in arguments(row, "f32", grad=False)]  # fmt: skip
-    given = [a.to(HALF[dtype]) if array else a
-             for a, array in zip(arguments(row, "f32", grad=False), is_array, strict=True)]  # fmt: skip
-    wide = [a.float() if array else a for a, array in zip(given, is_array, strict=True)]
+    """But for operands of contractions, which are rounded before, and what the row keeps in f32."""
+    single = arguments(row, "f32", grad=False)
+    is_half = [isinstance(a, torch.Tensor) and a.is_floating_point() and a.ndim > 0 and place not in row.single
+               for place, a in enumerate(single)]  # fmt: skip
+    given = [a.to(HALF[dtype]) if half else a for a, half in zip(single, is_half, strict=True)]
+    wide = [a.float() if half else a for a, half in zip(given, is_half, strict=True)]
     found, expected = flat(called(row)(*given)), flat(called(row)(*wide))
-    for half, full in zip(found, expected, strict=True):
-        assert half.dtype == HALF[dtype]
+    for place, (half, full) in enumerate(zip(found, expected, strict=True)):
+        assert half.dtype == (torch.float32 if place in row.single_results else HALF[dtype])
         if row.file in CONTRACTS:
             relative, absolute = TOLERANCES[dtype, "value"]
-            torch.testing.assert_close(half.float(), full, rtol=relative, atol=absolute)
+            torch.testing.assert_close(half.float(), full.float(), rtol=relative, atol=absolute)
         else:
             assert torch.equal(half, full.to(half.dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,11 @@ import pytest
 import torch
 
 import tdsl
+from tdsl.ir.dtype import F32, I64
+from tdsl.syntax.elaboration.entry import elaborate, signature
+from tdsl.syntax.elaboration.program import library_program
+from tdsl.transforms.differentiate import vjp
+from tdsl.transforms.linear import cost
 from tests.kernels.reference import ROWS, Row
 from tests.tolerances import TOLERANCES
 
@@ -50,7 +56,7 @@ def assert_close(actual: Any, expected: Any, dtype: str, condition: str) -> None
 def test_values_are_torchs(row: Row, dtype: str) -> None:
     given = arguments(row, dtype, grad=False)
     for actual, expected in zip(flat(called(row)(*given)), flat(row.torch(*given)), strict=True):
-        assert_close(actual, expected.to(TORCH[dtype]), row.computed_in or dtype, "value")
+        assert_close(actual, expected.to(TORCH[dtype]), dtype, "value")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
@@ -58,12 +64,7 @@ def test_first_and_second_gradients_are_torchs(row: Row) -> None:
     found = [derivatives(function, row) for function in (called(row), row.torch)]
     for condition, actual, expected in zip(("gradient", "second"), *found, strict=True):
         for a, b in zip(actual, expected, strict=True):
-            assert_close(
-                a,
-                b,
-                "f32" if row.computed_in else "f64",
-                "gradient" if row.computed_in else condition,
-            )
+            assert_close(a, b, "f64", condition)
 
 
 def derivatives(function: Any, row: Row) -> tuple[list[Any], list[Any]]:
@@ -98,9 +99,50 @@ def combination(values: list[Any]) -> Any:
 
 
 def test_every_function_has_a_row() -> None:
-    files = dir(tdsl.kernels)
-    public = {(file, f.__name__) for file in files for f in getattr(tdsl.kernels, file)}
-    assert public == {(row.file, row.name) for row in ROWS}
+    assert set(LIBRARY) == {(row.file, row.name) for row in ROWS}
+
+
+LIBRARY = [(file, f.__name__) for file in dir(tdsl.kernels) for f in getattr(tdsl.kernels, file)]
+
+
+BUDGETS = {
+    ("losses", "cross_entropy"): (3, 17),
+    ("losses", "mse"): (0, 4),
+    ("attention", "attention"): (8, 16),
+    ("norms", "rms_norm"): (3, 15),
+    ("norms", "layer_norm"): (6, 21),
+}
+
+
+@pytest.mark.parametrize(("file", "name"), BUDGETS)
+def test_options_that_are_not_used_cost_the_backward_nothing(file: str, name: str) -> None:
+    """Reductions and nodes of the derived backward; the norms have their weights."""
+    weights = frozenset("wb") if file == "norms" else frozenset()
+    dtypes = {"T": F32, "W": F32, "I": I64}
+    graph = elaborate(
+        library_program(file), name, ranks={"A": 2, "B": 1}, given=weights, dtypes=dtypes
+    )
+    reductions, nodes = cost(vjp(graph))
+    assert reductions <= BUDGETS[file, name][0]
+    assert nodes <= BUDGETS[file, name][1]
+
+
+@pytest.mark.parametrize(("file", "name"), LIBRARY)
+def test_every_text_has_the_formula_first_and_a_source(file: str, name: str) -> None:
+    """The first paragraph computes with a parameter; the text names a year or a page."""
+    text = getattr(getattr(tdsl.kernels, file), name).__doc__
+    first = text.split("\n\n")[0]
+    names = [p.name for p in signature(library_program(file), name).parameters]
+    assert any(re.search(rf"(?<![A-Za-z_]){name}(?![A-Za-z_])", first) for name in names)
+    assert re.search(r"[-+*/^=|(]|where", first)
+    assert re.search(r"\b(19|20)\d\d\b|https://", text)
+
+
+@pytest.mark.parametrize(("file", "name"), LIBRARY)
+def test_the_text_says_what_is_a_helper(file: str, name: str) -> None:
+    helpers = {"descent", "adam_step", "reduced", "pick", "bce_term", "attention_weights", "affine"}
+    is_helper = name in helpers or name.endswith("_vjp")
+    assert getattr(getattr(tdsl.kernels, file), name).__doc__.startswith("A helper: ") == is_helper
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
