@@ -152,7 +152,7 @@ def elaborate(
     graph = _elaborate(function, statics or {}, ranks, given, dtypes or {})
     floating = {n: DtypeVar(n, is_float=True) for n, kind in graph.dtype_vars if kind == "float"}
     if floating:
-        graph = _elaborate(function, statics or {}, ranks, given, floating)
+        graph = _elaborate(function, statics or {}, ranks, given, {**(dtypes or {}), **floating})
     for kind, wrt, _ in function.derivative:
         graph = TRANSFORMS[kind](graph, wrt)
     return replace(graph, name=name)
