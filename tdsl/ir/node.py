@@ -8,7 +8,7 @@ are a set: the tuple's order is the order of first appearance and means nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
@@ -77,7 +77,8 @@ class Op:
     their nodes' axes) to the result's. `adjoint(node, cotangent)` gives one cotangent (or None: no
     path) for each operand, with no axes but the operand's; None in its place means that the
     operation is piecewise constant. `is_linear` says that it is linear in each floating operand,
-    `is_view` that evaluation may give back memory of an operand.
+    `is_view` that evaluation may give back memory of an operand. `triton` is the expression in Triton,
+    with `{0}`, `{1}` ... for the operands, by the operands' kind where it depends on that.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Op:
     adjoint: AdjointRule | None = None
     is_linear: bool = False
     is_view: bool = False
+    triton: str | Mapping[str, str] = ""
 
     def __post_init__(self) -> None:
         if OPS.setdefault(self.name, self) is not self:

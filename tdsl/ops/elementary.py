@@ -18,50 +18,107 @@ LN2 = math.log(2.0)
 LN10 = math.log(10.0)
 UNIT = (-0.9, 0.9)
 
-exp = pointwise("exp", "e ** x.", np.exp, lambda g, y, x: g * y)
-exp2 = pointwise("exp2", "2 ** x.", np.exp2, lambda g, y, x: g * y * LN2)
-expm1 = pointwise("expm1", "e ** x - 1, exact near 0.", np.expm1, lambda g, y, x: g * (y + 1.0))
+exp = pointwise(
+    "exp",
+    "e ** x.",
+    np.exp,
+    lambda g, y, x: g * y,
+    triton="tl.exp({0})",
+)
+exp2 = pointwise(
+    "exp2",
+    "2 ** x.",
+    np.exp2,
+    lambda g, y, x: g * y * LN2,
+    triton="tl.exp2({0})",
+)
+expm1 = pointwise(
+    "expm1",
+    "e ** x - 1, exact near 0.",
+    np.expm1,
+    lambda g, y, x: g * (y + 1.0),
+    triton="libdevice.expm1({0})",
+)
 
-log = pointwise("log", "The natural logarithm.", np.log, lambda g, y, x: g / x, domain=(POSITIVE,))
+log = pointwise(
+    "log",
+    "The natural logarithm.",
+    np.log,
+    lambda g, y, x: g / x,
+    domain=(POSITIVE,),
+    triton="tl.log({0})",
+)
 log2 = pointwise(
-    "log2", "The logarithm to base 2.", np.log2, lambda g, y, x: g / (x * LN2), domain=(POSITIVE,)
+    "log2",
+    "The logarithm to base 2.",
+    np.log2,
+    lambda g, y, x: g / (x * LN2),
+    domain=(POSITIVE,),
+    triton="tl.log2({0})",
 )
 log10 = pointwise(
     "log10", "The logarithm to base 10.", np.log10, lambda g, y, x: g / (x * LN10),
-    domain=(POSITIVE,),
+    domain=(POSITIVE,), triton="libdevice.log10({0})",
 )  # fmt: skip
 log1p = pointwise(
     "log1p", "log(1 + x), exact near 0.", np.log1p, lambda g, y, x: g / (x + 1.0),
-    domain=((-0.7, 2.0),),
+    domain=((-0.7, 2.0),), triton="libdevice.log1p({0})",
 )  # fmt: skip
 
 sqrt = pointwise(
-    "sqrt", "The square root.", np.sqrt, lambda g, y, x: g * 0.5 / y, domain=(POSITIVE,)
+    "sqrt",
+    "The square root.",
+    np.sqrt,
+    lambda g, y, x: g * 0.5 / y,
+    domain=(POSITIVE,),
+    triton="tl.sqrt({0})",
 )
 rsqrt: Pointwise = pointwise(
     "rsqrt", "1 / sqrt(x).", lambda x: np.reciprocal(np.sqrt(x)),
-    lambda g, y, x: g * -0.5 * (y * y * y), domain=(POSITIVE,),
+    lambda g, y, x: g * -0.5 * (y * y * y), domain=(POSITIVE,), triton="tl.rsqrt({0})",
 )  # fmt: skip
 cbrt = pointwise(
     "cbrt", "The real cube root, of negative numbers too.", np.cbrt,
-    lambda g, y, x: g / (y * y * 3.0), domain=(POSITIVE,),
+    lambda g, y, x: g / (y * y * 3.0), domain=(POSITIVE,), triton="libdevice.cbrt({0})",
 )  # fmt: skip
 
-sin: Pointwise = pointwise("sin", "The sine.", np.sin, lambda g, y, x: g * cos(x))
-cos: Pointwise = pointwise("cos", "The cosine.", np.cos, lambda g, y, x: -(g * sin(x)))
+sin: Pointwise = pointwise(
+    "sin",
+    "The sine.",
+    np.sin,
+    lambda g, y, x: g * cos(x),
+    triton="tl.sin({0})",
+)
+cos: Pointwise = pointwise(
+    "cos",
+    "The cosine.",
+    np.cos,
+    lambda g, y, x: -(g * sin(x)),
+    triton="tl.cos({0})",
+)
 tan = pointwise(
-    "tan", "The tangent.", np.tan, lambda g, y, x: g * (y * y + 1.0), domain=((-1.2, 1.2),)
+    "tan",
+    "The tangent.",
+    np.tan,
+    lambda g, y, x: g * (y * y + 1.0),
+    domain=((-1.2, 1.2),),
+    triton="libdevice.tan({0})",
 )
 asin = pointwise(
     "asin", "The inverse sine, in [-pi/2, pi/2].", np.arcsin,
-    lambda g, y, x: g * rsqrt((1.0 - x) * (x + 1.0)), domain=(UNIT,),
+    lambda g, y, x: g * rsqrt((1.0 - x) * (x + 1.0)), domain=(UNIT,), triton="libdevice.asin({0})",
 )  # fmt: skip
 acos = pointwise(
     "acos", "The inverse cosine, in [0, pi].", np.arccos,
     lambda g, y, x: -(g * rsqrt((1.0 - x) * (x + 1.0))), domain=(UNIT,),
+    triton="libdevice.acos({0})",
 )  # fmt: skip
 atan = pointwise(
-    "atan", "The inverse tangent, in [-pi/2, pi/2].", np.arctan, lambda g, y, x: g / (x * x + 1.0)
+    "atan",
+    "The inverse tangent, in [-pi/2, pi/2].",
+    np.arctan,
+    lambda g, y, x: g / (x * x + 1.0),
+    triton="libdevice.atan({0})",
 )
 
 
@@ -76,20 +133,43 @@ def _atan2_shares(g: Expr, z: Expr, x: Expr, y: Expr) -> tuple[Expr, Expr]:
 atan2 = pointwise(
     "atan2", "The angle, in [-pi, pi], of the point with ordinate x and abscissa y: atan(x / y) in the"
     " right quadrant. The gradient at the origin is 0.",
-    np.arctan2, _atan2_shares, domain=(POSITIVE, REAL),
+    np.arctan2, _atan2_shares, domain=(POSITIVE, REAL), triton="libdevice.atan2({0}, {1})",
 )  # fmt: skip
 
-sinh: Pointwise = pointwise("sinh", "The hyperbolic sine.", np.sinh, lambda g, y, x: g * cosh(x))
-cosh: Pointwise = pointwise("cosh", "The hyperbolic cosine.", np.cosh, lambda g, y, x: g * sinh(x))
-tanh = pointwise("tanh", "The hyperbolic tangent.", np.tanh, lambda g, y, x: g * (1.0 - y * y))
+sinh: Pointwise = pointwise(
+    "sinh",
+    "The hyperbolic sine.",
+    np.sinh,
+    lambda g, y, x: g * cosh(x),
+    triton="libdevice.sinh({0})",
+)
+cosh: Pointwise = pointwise(
+    "cosh",
+    "The hyperbolic cosine.",
+    np.cosh,
+    lambda g, y, x: g * sinh(x),
+    triton="libdevice.cosh({0})",
+)
+tanh = pointwise(
+    "tanh",
+    "The hyperbolic tangent.",
+    np.tanh,
+    lambda g, y, x: g * (1.0 - y * y),
+    triton="libdevice.tanh({0})",
+)
 asinh = pointwise(
-    "asinh", "The inverse hyperbolic sine.", np.arcsinh, lambda g, y, x: g * rsqrt(x * x + 1.0)
+    "asinh",
+    "The inverse hyperbolic sine.",
+    np.arcsinh,
+    lambda g, y, x: g * rsqrt(x * x + 1.0),
+    triton="libdevice.asinh({0})",
 )
 acosh = pointwise(
     "acosh", "The inverse hyperbolic cosine, for x >= 1.", np.arccosh,
     lambda g, y, x: g * (rsqrt(x - 1.0) * rsqrt(x + 1.0)), domain=((1.2, 3.0),),
+    triton="libdevice.acosh({0})",
 )  # fmt: skip
 atanh = pointwise(
     "atanh", "The inverse hyperbolic tangent.", np.arctanh,
-    lambda g, y, x: g / ((1.0 - x) * (x + 1.0)), domain=(UNIT,),
+    lambda g, y, x: g / ((1.0 - x) * (x + 1.0)), domain=(UNIT,), triton="libdevice.atanh({0})",
 )  # fmt: skip

@@ -18,19 +18,20 @@ ROOT_PI = math.sqrt(math.pi)
 
 erf = pointwise(
     "erf", "The error function, 2/sqrt(pi) times the integral of exp(-t*t) from 0 to x.",
-    special.erf, lambda g, y, x: g * (2.0 / ROOT_PI) * exp(-(x * x)),
+    special.erf, lambda g, y, x: g * (2.0 / ROOT_PI) * exp(-(x * x)), triton="tl.erf({0})",
 )  # fmt: skip
 erfc = pointwise(
     "erfc", "1 - erf(x), exact where it is small.", special.erfc,
-    lambda g, y, x: g * (-2.0 / ROOT_PI) * exp(-(x * x)),
+    lambda g, y, x: g * (-2.0 / ROOT_PI) * exp(-(x * x)), triton="libdevice.erfc({0})",
 )  # fmt: skip
 erfinv = pointwise(
     "erfinv", "The inverse of erf.", special.erfinv,
     lambda g, y, x: g * (ROOT_PI / 2.0) * exp(y * y), domain=((-0.9, 0.9),),
+    triton="libdevice.erfinv({0})",
 )  # fmt: skip
 lgamma = pointwise(
     "lgamma", "log(|gamma(x)|).", special.lgamma, lambda g, y, x: g * digamma(x),
-    domain=(POSITIVE,),
+    domain=(POSITIVE,), triton="libdevice.lgamma({0})",
 )  # fmt: skip
 digamma: Pointwise = pointwise(
     "digamma", "The derivative of lgamma.", special.digamma,

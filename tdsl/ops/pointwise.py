@@ -81,6 +81,7 @@ def pointwise(
     kinds: tuple[str, ...] = FLOAT,
     domain: Domain = (REAL,),
     to_bool: bool = False,
+    triton: str | Mapping[str, str] = "",
 ) -> Pointwise:
     """An operation on operands of one dtype that gives that dtype (or bool).
 
@@ -97,7 +98,9 @@ def pointwise(
             require(operand.dtype == dtype, name, f"{operand.dtype} meets {dtype}")
         return BOOL if to_bool else dtype
 
-    return elementwise(name, doc, types, lambda node: function, adjoint, kinds=kinds, domain=domain)
+    return elementwise(
+        name, doc, types, lambda node: function, adjoint, kinds=kinds, domain=domain, triton=triton
+    )
 
 
 def elementwise(  # noqa: PLR0913  (a row of the catalogue)
@@ -112,6 +115,7 @@ def elementwise(  # noqa: PLR0913  (a row of the catalogue)
     variants: Variants = ({},),
     is_linear: bool = False,
     is_view: bool = False,
+    triton: str | Mapping[str, str] = "",
 ) -> Pointwise:
     """A pointwise operation with its own dtype rule; `function(node)` gives the NumPy function."""
 
@@ -132,7 +136,8 @@ def elementwise(  # noqa: PLR0913  (a row of the catalogue)
 
     op = Pointwise(
         name, "pointwise", doc, infer, evaluate, shares if adjoint else None,
-        is_linear=is_linear, is_view=is_view, samples=lambda: _samples(op), kinds=kinds,
+        is_linear=is_linear, is_view=is_view,
+    triton=triton, samples=lambda: _samples(op), kinds=kinds,
         domain=domain, variants=variants,
     )  # fmt: skip
     return op

@@ -1,0 +1,128 @@
+"""Running a Plan: buffers, launches, library calls, on torch tensors.
+
+In: a `Plan`, sizes, and the device. Out: a function from tensors to tensors. Between: nothing is read back
+from the device; on the CPU the kernels run in Triton's interpreter, if it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from tdsl.backends.triton.library import library_call
+from tdsl.backends.triton.module import TritonModule, print_plan, program_count
+from tdsl.backends.triton.printer import Printed
+from tdsl.backends.triton.source import load
+from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.layout import PROGRAMS
+from tdsl.fusion.plan import Plan
+from tdsl.fusion.schedule import REFERENCE_MULTIPROCESSORS, Schedule
+from tdsl.ir.dtype import AnyDtype
+from tdsl.ir.node import Node, topological
+from tdsl.ir.size import Size
+
+Tensor = torch.Tensor
+TORCH = {"bool": torch.bool, "bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
+TORCH |= {"f64": torch.float64}
+TORCH |= {f"i{n}": getattr(torch, f"int{n}") for n in (8, 16, 32, 64)}
+TORCH |= {f"u{n}": getattr(torch, f"uint{n}") for n in (8, 16, 32, 64)}
+
+
+def torch_dtype(dtype: AnyDtype) -> torch.dtype:
+    """torch's dtype."""
+    return TORCH[str(dtype)]
+
+
+class Executable:
+    """A plan for given sizes on a device, ready to run."""
+
+    def __init__(self, plan: Plan, sizes: Mapping[str, int], device: torch.device) -> None:
+        self.plan = plan
+        self.device = device
+        free = {**sizes, "programs": 1}
+        self.module: TritonModule = print_plan(plan, lambda size: size.evaluate(free))
+        programs = program_count(
+            self.module, lambda size: size.evaluate(free), multiprocessors(device)
+        )
+        self.sizes = {**sizes, "programs": programs}
+        self.launches = [
+            self._launch(printed, schedule, kernel)
+            for (printed, schedule), kernel in zip(self.module.kernels, plan.kernels, strict=True)
+        ]
+
+    def size(self, size: Size) -> int:
+        """The value of a size."""
+        return size.evaluate(self.sizes)
+
+    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The results on these arguments, which are contiguous."""
+        memory = {p.name: t for p, t in zip(self.plan.params, tensors, strict=True)}
+        for buffer in self.plan.buffers:
+            memory[buffer.name] = torch.empty(
+                [self.size(s) for s in buffer.shape],
+                dtype=torch_dtype(buffer.dtype), device=self.device,
+            )  # fmt: skip
+        launches = iter(self.launches)
+        for step in self.plan.steps:
+            if isinstance(step, Kernel):
+                next(launches)(memory)
+            else:
+                library_call(step, memory, self.size)
+        return [memory[name] for name in self.plan.results]
+
+    def _launch(
+        self, printed: Printed, schedule: Schedule, kernel: Kernel
+    ) -> Callable[[Mapping[str, Tensor]], None]:
+        function: Any = load(self.module.source, printed.name)
+        scalars: list[Any] = [self.size(size) for _, size in printed.sizes]
+        values = dict(kernel.numbers)
+        scalars += [evaluate(values[name], self.size) for name in printed.numbers]
+        constants = dict(printed.constants)
+        grid = (self._programs(schedule),)
+        if not all(prod(self.size(s) for s in store.shape) for store in kernel.stores) or not grid[0]:
+            if not kernel.layout.crossed and not _is_total(kernel, self.size):
+                return lambda memory: None
+            grid = (max(grid[0], 1),)
+        names = printed.pointers
+
+        def launch(memory: Mapping[str, Tensor]) -> None:
+            pointers = [memory[name] for name in names]
+            function[grid](*pointers, *scalars, **constants, num_warps=schedule.warps)
+
+        return launch
+
+    def _programs(self, schedule: Schedule) -> int:
+        if schedule.walked:
+            tiles = 1
+            if schedule.kind == "tiled":
+                tiles = -(-prod(map(self.size, schedule.columns)) // schedule.block_columns)
+            return self.sizes["programs"] * max(tiles, 1)
+        return schedule.programs(self.size, multiprocessors(self.device))
+
+
+def _is_total(kernel: Kernel, size: Callable[[Size], int]) -> bool:
+    """Whether something is stored though the kernel's axes are empty."""
+    return any(prod(size(s) for s in store.shape) for store in kernel.stores)
+
+
+def multiprocessors(device: torch.device) -> int:
+    """How many multiprocessors the device has; the reference's, where there is none."""
+    if device.type != "cuda":
+        return 4
+    return int(torch.cuda.get_device_properties(device).multi_processor_count)
+
+
+def evaluate(node: Node, size: Callable[[Size], int]) -> Any:
+    """The value of a number that follows from sizes."""
+    values: dict[Node, Any] = {}
+    with np.errstate(all="ignore"):
+        for inner in topological([node]):
+            values[inner] = inner.op.evaluate(inner, size)(*(values[o] for o in inner.operands))
+    return np.asarray(values[node]).item()
+
+
+__all__ = ["PROGRAMS", "REFERENCE_MULTIPROCESSORS", "Executable", "torch_dtype"]

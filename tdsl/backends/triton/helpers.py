@@ -1,0 +1,130 @@
+"""Small Triton functions that generated kernels call, each printed into the files that need it.
+
+In: the text of kernels. Out: the helpers that it calls, as text. Between: semantics are the language's:
+NaN is the largest and the smallest value, integer division by 0 gives 0, casts saturate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+HELPERS: dict[str, str] = {
+    "larger": '''
+def larger(a, b):
+    """The larger value; NaN if either is."""
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+''',
+    "larger_integer": '''
+def larger_integer(a, b):
+    """The larger value."""
+    return tl.maximum(a, b)
+''',
+    "smaller": '''
+def smaller(a, b):
+    """The smaller value; NaN if either is."""
+    return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
+''',
+    "product": '''
+def product(a, b):
+    """The product."""
+    return a * b
+''',
+    "log_add_exp": '''
+def log_add_exp(a, b):
+    """log(exp(a) + exp(b)), without overflow."""
+    high = tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+    low = tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
+    return tl.where(high == low, high + 0.6931471805599453, high + tl.log(1.0 + tl.exp(low - high)))
+''',
+    "first_largest": '''
+def first_largest(a, i, b, j):
+    """The larger value and its place; NaN is the largest; of equal values the first."""
+    same = (a == b) | ((a != a) & (b != b))
+    second = (b > a) | ((b != b) & (a == a)) | (same & (j < i))
+    return tl.where(second, b, a), tl.where(second, j, i)
+''',
+    "first_smallest": '''
+def first_smallest(a, i, b, j):
+    """The smaller value and its place; NaN is the smallest; of equal values the first."""
+    same = (a == b) | ((a != a) & (b != b))
+    second = (b < a) | ((b != b) & (a == a)) | (same & (j < i))
+    return tl.where(second, b, a), tl.where(second, j, i)
+''',
+    "sign": '''
+def sign(x):
+    """-1, 0 or 1; NaN for NaN."""
+    return tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, x))
+''',
+    "integer_sign": '''
+def integer_sign(x):
+    """-1, 0 or 1."""
+    return (x > 0).to(x.dtype) - (x < 0).to(x.dtype)
+''',
+    "clamp": '''
+def clamp(x, low, high):
+    """x kept between low and high; NaN stays NaN."""
+    at_least = tl.maximum(x, low, propagate_nan=tl.PropagateNan.ALL)
+    return tl.minimum(at_least, high, propagate_nan=tl.PropagateNan.ALL)
+''',
+    "remainder": '''
+def remainder(x, y):
+    """x - y * floor(x / y), with the sign of y."""
+    rest = libdevice.fmod(x, y)
+    return tl.where((rest != 0) & ((rest < 0) != (y < 0)), rest + y, rest)
+''',
+    "integer_floordiv": '''
+def integer_floordiv(x, y):
+    """floor(x / y); 0 where y is 0."""
+    safe = tl.where(y == 0, 1, y)
+    rest = x % safe
+    return tl.where(y == 0, 0, x // safe - ((rest != 0) & ((rest < 0) != (safe < 0))).to(x.dtype))
+''',
+    "integer_remainder": '''
+def integer_remainder(x, y):
+    """x - y * floor(x / y), with the sign of y; 0 where y is 0."""
+    safe = tl.where(y == 0, 1, y)
+    rest = x % safe
+    signed = tl.where((rest != 0) & ((rest < 0) != (safe < 0)), rest + safe, rest)
+    return tl.where(y == 0, 0, signed)
+''',
+    "integer_fmod": '''
+def integer_fmod(x, y):
+    """x - y * trunc(x / y), with the sign of x; 0 where y is 0."""
+    safe = tl.where(y == 0, 1, y)
+    return tl.where(y == 0, 0, x % safe)
+''',
+    "shift_left": '''
+def shift_left(x, y):
+    """x << y; 0 where y is negative or not below the width."""
+    inside = (y >= 0) & (y < x.dtype.primitive_bitwidth)
+    return tl.where(inside, x << tl.where(inside, y, 0), 0)
+''',
+    "shift_right": '''
+def shift_right(x, y):
+    """x >> y, keeping the sign; beyond the width 0, or -1 for a negative x."""
+    inside = (y >= 0) & (y < x.dtype.primitive_bitwidth)
+    return tl.where(inside, x >> tl.where(inside, y, 0), tl.where(x < 0, -1, 0))
+''',
+    "saturated": '''
+def saturated(x, low: tl.constexpr, high: tl.constexpr, dtype: tl.constexpr):
+    """x truncated to an integer between low and high; 0 for NaN."""
+    wide = x.to(tl.float64)
+    inside = (wide > low - 1.0) & (wide < high + 1.0)
+    whole = tl.where(inside, wide, 0.0).to(dtype)
+    whole = tl.where(wide >= high + 1.0, high, whole)
+    whole = tl.where(wide <= low - 1.0, low, whole)
+    return whole.to(dtype)
+''',
+}
+
+
+def called(text: str) -> frozenset[str]:
+    """The helpers that the text names."""
+    return frozenset(set(re.findall(r"\b\w+\b", text)) & HELPERS.keys())
+
+
+def helper_text(names: Iterable[str]) -> str:
+    """The helpers' definitions, in a fixed order."""
+    wanted = set(names)
+    return "\n".join(f"@triton.jit{HELPERS[name]}\n" for name in HELPERS if name in wanted)

@@ -1,0 +1,131 @@
+"""Library calls of a Plan on torch tensors: products, and sums by index.
+
+In: a `LibraryCall` and the buffers. Out: the result, in its buffer. Between: operands are viewed, never
+copied, where torch's product takes their layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from tdsl.errors import InternalError
+from tdsl.fusion.kernel import access
+from tdsl.fusion.normalise import base_of
+from tdsl.fusion.plan import LibraryCall
+from tdsl.ir.node import Node
+from tdsl.ir.size import Size
+from tdsl.ops import dot, index, input_, scatter
+
+Tensor = torch.Tensor
+
+
+def library_call(
+    step: LibraryCall, memory: Mapping[str, Tensor], size: Callable[[Size], int]
+) -> None:
+    """Run the call."""
+    shapes = {read.node: read.shape for read in step.reads}
+    operands = [_operand(node, memory, shapes, size) for node in step.node.operands]
+    if step.node.op is dot:
+        value = _product(step.node, operands)
+    elif step.node.op is scatter:
+        value = _scattered(step.node, operands, size)
+    else:
+        raise InternalError(f"no library call for `{step.node.op}`")
+    for store in step.stores:
+        _view(memory[store.buffer], store.places, step.node.axes, size).copy_(value)
+
+
+def _operand(
+    node: Node,
+    memory: Mapping[str, Tensor],
+    shapes: Mapping[Node, tuple[Size, ...]],
+    size: Callable[[Size], int],
+) -> Tensor:
+    """The operand's view of its buffer, in the order of the node's axes: places are linear in them."""
+    base = base_of(node)
+    if base.op is not input_:
+        raise InternalError(f"a library call reads `{base.op}`")
+    return _view(memory[base["name"]], access(node, shapes[base]).places, node.axes, size)
+
+
+def _view(
+    tensor: Tensor, places: Sequence[Size], axes: Sequence[Size], size: Callable[[Size], int]
+) -> Tensor:
+    """The tensor along the axes: its place along each of its own is linear in them."""
+    start, steps = 0, dict.fromkeys(axes, 0)
+    for place, step in zip(places, tensor.stride(), strict=True):
+        start += step * size(_at(place, None))
+        for axis in axes:
+            steps[axis] += step * (size(_at(place, axis)) - size(_at(place, None)))
+    shape = [size(axis) for axis in axes]
+    return tensor.as_strided(shape, list(steps.values()), tensor.storage_offset() + start)
+
+
+def _at(place: Size, axis: Size | None) -> Size:
+    """The place where the index along the axis is 1, and 0 along all others."""
+    one, zero = Size((((), 1),)), Size(())
+    values = {
+        atom: one if atom.args[0] == axis else zero
+        for atom in place.atoms()
+        if atom.kind == "index"
+    }
+    return place.substitute(values)
+
+
+def _product(node: Node, operands: list[Tensor]) -> Tensor:
+    """A sum of products by torch.einsum's letters, which become one matrix product."""
+    letters: dict[Size, str] = {}
+    for operand in node.operands:
+        for axis in operand.axes:
+            letters.setdefault(axis, chr(ord("a") + len(letters)))
+    inputs = ["".join(letters[a] for a in operand.axes) for operand in node.operands]
+    output = "".join(letters[a] for a in node.axes)
+    a, b = operands
+    wide: Any = torch.float32 if a.dtype in (torch.float16, torch.bfloat16) else a.dtype
+    return torch.einsum(f"{inputs[0]},{inputs[1]}->{output}", a.to(wide), b.to(wide))
+
+
+def _scattered(node: Node, operands: list[Tensor], size: Callable[[Size], int]) -> Tensor:
+    """Sums by index: sorted by torch, so that the order of the additions does not vary."""
+    values, at = node.operands
+    axis, sums = node["axis"], node["sums"]
+    x, i = operands
+    if axis in values.axes and axis not in sums:
+        raise InternalError("a scatter of values that vary along its axis")
+    shared = [a for a in at.axes if a not in sums]
+    rest = [a for a in values.axes if a not in sums and a not in shared]
+    points = [*sums, *shared]
+    order = [*points, *rest]
+    x = _spread(x, values, order, size)
+    i = _spread(i, at, points, size)
+    count = size(axis)
+    inside = (i >= 0) & (i < count)
+    i = torch.where(inside, i, count).long()
+    dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
+    shape = [*(size(a) for a in shared), count + 1, *(size(a) for a in rest)]
+    out = torch.zeros(shape, dtype=dtype, device=x.device)
+    grids = []
+    for number, a in enumerate(points):
+        if a in shared:
+            view = [1] * len(points)
+            view[number] = -1
+            grids.append(torch.arange(size(a), device=x.device).view(view).expand(i.shape))
+    out.index_put_((*grids, i), x.to(dtype), accumulate=True)
+    out = out.narrow(len(shared), 0, count)
+    found = [*shared, axis, *rest]
+    return out.permute([found.index(a) for a in node.axes])
+
+
+def _spread(
+    x: Tensor, node: Node, axes: list[Size], size: Callable[[Size], int]
+) -> Tensor:
+    """The tensor with all of the axes, in order."""
+    kept = [a for a in axes if a in node.axes]
+    x = x.permute([node.axes.index(a) for a in kept])
+    for place, a in enumerate(axes):
+        if a not in node.axes:
+            x = x.unsqueeze(place)
+    return x.expand([size(a) for a in axes])

@@ -1,0 +1,123 @@
+"""Whether one kernel can hold a set of nodes: which axes are rows, which are columns.
+
+In: nodes with the axes they run along. Out: a `Layout`, or why there is none. Between: a kernel walks rows;
+a row is held, or streamed in blocks, along its columns. Reductions over the columns give a value for
+each row, and whatever follows may use it. Reductions over the rows (*crossed*) are complete only when
+every row was seen, so nothing in the same kernel may use them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tdsl.ir.node import Node
+from tdsl.ir.size import Axis, name
+from tdsl.ops.base import unique_axes
+
+
+PROGRAMS = name("programs")
+"""How many programs walk the rows: the first axis of a buffer of their partial results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The roles of axes in a kernel, and the reductions that run across its rows."""
+
+    rows: tuple[Axis, ...]
+    columns: tuple[Axis, ...]
+    crossed: tuple[Node, ...] = ()
+
+
+def layout_of(
+    nodes: Sequence[Node], outputs: Sequence[Node], inside: frozenset[Node]
+) -> Layout | str:
+    """The layout of a kernel that computes `nodes` and stores `outputs`; the reason, if there is none.
+
+    Of several the one with the fewest crossed reductions, which need a second kernel to finish.
+    """
+    own = [node for node in nodes if not is_replicated(node, nodes)]
+    reductions = [node for node in own if node.op.family == "reduction"]
+    scans = [node for node in own if node.op.family == "scan"]
+    everything = unique_axes(*(along(node) for node in own))
+    found: list[Layout] = []
+    reason = "no axes to put in columns"
+    for columns in _candidates(reductions, scans, everything, outputs):
+        one = _with_columns(columns, everything, reductions, scans, outputs, inside)
+        if isinstance(one, Layout):
+            found.append(one)
+        else:
+            reason = one
+    if not found:
+        return reason
+    return min(found, key=lambda one: (not one.rows and bool(one.columns), len(one.crossed)))
+
+
+def is_replicated(node: Node, nodes: Sequence[Node]) -> bool:
+    """Whether every program completes this reduction for itself, beside other work."""
+    is_whole = node.op.family == "reduction" and along(node) == (PROGRAMS,)
+    return is_whole and any(PROGRAMS not in along(other) and other.axes for other in nodes)
+
+
+def along(node: Node) -> tuple[Axis, ...]:
+    """The axes along which a node is computed: its own, and those that it reduces."""
+    return (*node.axes, *node["axes"]) if node.op.family == "reduction" else node.axes
+
+
+def _candidates(
+    reductions: Sequence[Node],
+    scans: Sequence[Node],
+    everything: tuple[Axis, ...],
+    outputs: Sequence[Node],
+) -> list[frozenset[Axis]]:
+    """Sets of axes to try as columns: what is reduced, what is left, and for plain maps the last."""
+    if scans:
+        return list(dict.fromkeys(frozenset((node["axis"],)) for node in scans))
+    reduced = [frozenset(node["axes"]) for node in reductions]
+    kept = [frozenset(node.axes) for node in reductions]
+    inner = [frozenset(node["axes"][-1:]) for node in reductions if len(node["axes"]) > 1]
+    last = [frozenset(node.axes[-1:]) for node in outputs if set(node.axes) == set(everything)]
+    candidates = dict.fromkeys([*reduced, *kept, *inner, *last, frozenset[Axis]()])
+    if PROGRAMS in everything:  # what completes a reduction is complete
+        return [columns for columns in candidates if PROGRAMS in columns]
+    return list(candidates)
+
+
+def _with_columns(
+    columns: frozenset[Axis],
+    everything: tuple[Axis, ...],
+    reductions: Sequence[Node],
+    scans: Sequence[Node],
+    outputs: Sequence[Node],
+    inside: frozenset[Node],
+) -> Layout | str:
+    rows = frozenset(everything) - columns
+    crossed: list[Node] = []
+    for node in reductions:
+        axes, reduced = frozenset(along(node)), frozenset(node["axes"])
+        if reduced <= columns:
+            if axes & columns != columns or reduced != columns:
+                return f"`{node.op}` runs over a part of the columns"
+        elif node.op.name not in ("sum", "max", "min", "prod", "any", "all"):
+            return f"`{node.op}` cannot run across rows"
+        elif not (rows <= reduced and reduced - rows in (frozenset(), columns)):
+            return f"`{node.op}` keeps a part of the rows"
+        elif axes & columns not in (frozenset(), columns):
+            return f"`{node.op}` runs over a part of the columns"
+        else:
+            crossed.append(node)
+    late = set(crossed)
+    if any(operand in late for node in inside for operand in node.operands):
+        return "a value is needed before every row was seen"
+    if any(frozenset(node.axes) & columns != columns for node in scans):
+        return "a running reduction needs its axis whole"
+    for node in outputs:
+        own = frozenset(node.axes)
+        if node not in late and not (rows <= own and own & columns in (frozenset(), columns)):
+            return "a result is the same for several rows"
+    return Layout(_in_order(rows, everything), _in_order(columns, everything), tuple(crossed))
+
+
+def _in_order(axes: Iterable[Axis], order: Sequence[Axis]) -> tuple[Axis, ...]:
+    kept = frozenset(axes)
+    return tuple(axis for axis in order if axis in kept)
