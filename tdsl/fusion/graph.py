@@ -8,17 +8,17 @@ A computed node uses another one either as a value, so that one kernel may hold 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from tdsl.errors import InternalError
+from tdsl.fusion.normalise import base_of, is_leaf, is_library, is_spread
 from tdsl.ir.dtype import BOOL, Dtype
 from tdsl.ir.function import Function
 from tdsl.ir.node import Node, topological
-from tdsl.ir.size import Axis, Size
+from tdsl.ir.size import Axis
 from tdsl.ops import index, input_, take
-from tdsl.fusion.normalise import base_of, elements, is_leaf, is_library, is_spread
 
 MOST_READS = 2
 REFERENCE = 4096
@@ -64,6 +64,8 @@ class Graph:
         for node in self.nodes:
             if (node.op is index and not is_spread(node)) or is_leaf(node):
                 reads[node] = frozenset((node,)) - frozenset((node,) if _is_made(node) else ())
+            elif node.op.family == "pointwise" and not node.axes and node not in kept:
+                reads[node] = frozenset()  # one number
             elif node.op.family == "pointwise" and all(o in reads for o in node.operands):
                 own = frozenset[Node]().union(*(reads[o] for o in node.operands))
                 stored = any(base_of(read).op is not input_ for read in own)
@@ -85,7 +87,11 @@ class Graph:
     def values(self) -> list[frozenset[int]]:
         """For each computed node those that it uses as values."""
         return [
-            frozenset(self.place[o] for o, stored in _uses(node) if not stored and o in self.place)
+            frozenset(
+                self.place[o]
+                for o, stored in self._all_uses(node)
+                if not stored and o in self.place
+            )
             for node in self.computed
         ]
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tdsl.fusion.graph import REFERENCE, Graph, item_bytes
-from tdsl.fusion.normalise import elements, is_library
 from tdsl.fusion.layout import Layout, along, layout_of
-from tdsl.ir.node import Node
+from tdsl.fusion.normalise import elements, is_library
+from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Axis
 
 Members = frozenset[int]
@@ -81,6 +81,7 @@ class _Fuser:
         self.owner = list(range(len(graph.computed)))
         self.log: list[Entry] = []
         self._costs: dict[Members, int] = {}
+        self._computed = frozenset(graph.computed)
 
     def run(self) -> Groups:
         """Merge while something is saved."""
@@ -203,7 +204,9 @@ class _Fuser:
 
     def _layout(self, members: Members) -> Layout | str:
         nodes = [self.graph.computed[i] for i in sorted(members)]
-        return layout_of(nodes, self._outputs(members), frozenset(nodes))
+        outside = self._computed.difference(nodes)
+        inside = topological(nodes, stop=outside)
+        return layout_of(nodes, self._outputs(members), frozenset(inside) - outside)
 
     def _cost(self, members: Members) -> int:
         """The bytes that a kernel of these nodes moves, at the reference sizes."""

@@ -15,6 +15,7 @@ from typing import Literal
 from tdsl.fusion.layout import PROGRAMS, Layout
 from tdsl.ir.dtype import AnyDtype
 from tdsl.ir.function import Origin, Param
+from tdsl.ir.index_map import Condition
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size, floordiv, mod, rebuild
 from tdsl.ir.size import index as variable
@@ -48,7 +49,8 @@ class Store:
 class Kernel:
     """One launch: the buffers that it reads, the numbers that it is given, and what it stores.
 
-    `numbers` are values of rank 0 that follow from sizes alone; the launcher computes them.
+    `numbers` are values of rank 0 that follow from sizes alone; the launcher computes them. `strides`
+    has the distances, in elements, of buffers that are not contiguous.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Kernel:
     numbers: tuple[tuple[str, Node], ...]
     stores: tuple[Store, ...]
     layout: Layout
+    strides: Mapping[str, tuple[Size, ...]] = field(default_factory=dict)
     origins: Mapping[Node, Origin] = field(default_factory=dict, compare=False, repr=False)
 
     def nodes(self) -> list[Node]:
@@ -93,7 +96,7 @@ class Access:
 
     base: Node
     places: tuple[Size, ...]
-    domain: tuple[object, ...] = ()
+    domain: tuple[Condition, ...] = ()
     fill: float = 0
     gathered: Size | None = None
     at: Node | None = None
@@ -134,10 +137,12 @@ def strides_of(shape: tuple[Size, ...]) -> tuple[Size, ...]:
     return tuple(reversed(strides))
 
 
-def offset_of(shape: tuple[Size, ...], places: tuple[Size, ...]) -> Size:
-    """The place of an element of a contiguous array, in elements from its start."""
+def offset_of(
+    shape: tuple[Size, ...], places: tuple[Size, ...], strides: tuple[Size, ...] | None = None
+) -> Size:
+    """The place of an element of an array, contiguous unless told, in elements from its start."""
     total = Size(())
-    for place, size, stride in zip(places, shape, strides_of(shape), strict=True):
+    for place, size, stride in zip(places, shape, strides or strides_of(shape), strict=True):
         if size.constant != 1:
             total = total + place * stride
     return total

@@ -15,7 +15,6 @@ from tdsl.ir.node import Node
 from tdsl.ir.size import Axis, name
 from tdsl.ops.base import unique_axes
 
-
 PROGRAMS = name("programs")
 """How many programs walk the rows: the first axis of a buffer of their partial results."""
 

@@ -87,9 +87,7 @@ def normalise(function: Function) -> Normal:
     return Normal(replace(function, results=tuple(results), origins=origins), tuple(targets))
 
 
-def _parts(
-    result: Result, new: Mapping[Node, Node]
-) -> list[tuple[Node, tuple[Size, ...]]]:
+def _parts(result: Result, new: Mapping[Node, Node]) -> list[tuple[Node, tuple[Size, ...]]]:
     """The nodes that make up a result, with their places: those of the pieces of an index map.
 
     So a concatenation, or a flattening, is stored where it belongs and not put together afterwards.
@@ -100,7 +98,12 @@ def _parts(
         for x, piece in zip(node.operands, mapping.pieces, strict=True):
             inverse = invert(piece, mapping.axes, x.axes)
             value = new[x]
-            if inverse is None or inverse.summed or inverse.domain or set(value.axes) != set(x.axes):
+            if (
+                inverse is None
+                or inverse.summed
+                or inverse.domain
+                or set(value.axes) != set(x.axes)
+            ):
                 break
             exprs = dict(inverse.exprs)
             places = tuple(exprs.get(axis, variable(axis)) for axis in result.shape)

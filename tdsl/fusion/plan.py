@@ -71,9 +71,7 @@ def make_plan(function: Function, stage: Stage = "forward", names: Sequence[str]
 class _Planner:
     """What is stored so far: `stored` has an input node for each computed node in memory."""
 
-    def __init__(
-        self, normal: Normal, count: int, stage: Stage, names: Sequence[str]
-    ) -> None:
+    def __init__(self, normal: Normal, count: int, stage: Stage, names: Sequence[str]) -> None:
         self.function = function = normal.function
         self.targets = normal.targets
         self.stage: Stage = stage
@@ -97,7 +95,8 @@ class _Planner:
             else:
                 nodes = (*self._finish_with(group), *group.nodes)
                 self._kernel(nodes, group)
-        self._finish([node for node in self.pending if node in self.graph.results])
+        left = [n for n in self.pending if n in self.graph.results and n not in self.stored]
+        self._finish(left)
         return Plan(
             self.function.name, self.function.params, tuple(self.buffers.values()),
             tuple(self.steps), tuple(self.names), groups.log,
@@ -126,7 +125,7 @@ class _Planner:
         if needed and set(needed) <= set(together) and self._is_alike(union):
             layout = self._finished_layout(union)
             if isinstance(layout, Layout) and not layout.crossed:
-                self.pending = [n for n in self.pending if n not in together]
+                self.pending = [n for n in self.pending if n not in together or not n.axes]
                 return tuple(together)
         self._finish(needed)
         return ()
@@ -138,8 +137,7 @@ class _Planner:
     def _finished_layout(self, nodes: Sequence[Node]) -> Layout | str:
         """The layout when the crossed reductions among the nodes are sums over programs."""
         new = substitute(nodes, self._inputs(nodes))
-        inside = frozenset(new)
-        return layout_of(new, new, inside)
+        return layout_of(new, new, frozenset(topological(new)))
 
     def _finish(self, nodes: Sequence[Node]) -> None:
         """Complete reductions in kernels of their own, those with the same axes together."""
@@ -167,12 +165,13 @@ class _Planner:
         new = dict(zip(nodes, substitute(nodes, self._inputs(nodes)), strict=True))
         made = list(new.values())
         outputs = list(group.outputs) if group else []
+        alone = not any(n.axes for n in nodes)
         outputs += [
-            n
-            for n in nodes
-            if n in self.parts and n not in self.pending and self._is_kept(n, nodes)
-        ]
-        layout = layout_of(made, [new[n] for n in outputs], frozenset(made))
+            n for n in nodes
+            if n in self.parts and n not in self.stored
+            and (alone or n not in self.pending) and self._is_kept(n, nodes)
+        ]  # fmt: skip
+        layout = layout_of(made, [new[n] for n in outputs], frozenset(topological(made)))
         assert isinstance(layout, Layout), layout
         crossed = {node for node in nodes if new[node] in layout.crossed}
         stores = [
@@ -257,7 +256,7 @@ class _Planner:
                 (last,) = substitute([rebuilt], values)
                 origins[last] = self.function.origins[node]
         kernel = Kernel(
-            name, self.stage, reads, numbers, own, replace(layout, crossed=crossed), origins
+            name, self.stage, reads, numbers, own, replace(layout, crossed=crossed), {}, origins
         )
         self.steps.append(kernel)
 

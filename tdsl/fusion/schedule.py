@@ -165,7 +165,8 @@ def offsets(kernel: Kernel, rows: tuple[Size, ...], columns: tuple[Size, ...]) -
                 base = base.operands[0]
             if base in shapes:
                 own = access(node, shapes[base]).places
-                found.append(located(offset_of(shapes[base], own), where))
+                strides = kernel.strides.get(str(base["name"]))
+                found.append(located(offset_of(shapes[base], own, strides), where))
     for store in kernel.stores:
         shape = store.shape[1:] if store.share else store.shape
         found.append(located(offset_of(shape, store.places), where))

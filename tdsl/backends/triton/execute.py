@@ -14,13 +14,12 @@ import numpy as np
 import torch
 
 from tdsl.backends.triton.library import library_call
-from tdsl.backends.triton.module import TritonModule, print_plan, program_count
+from tdsl.backends.triton.module import PROGRAMS_NAME, TritonModule, print_plan
 from tdsl.backends.triton.printer import Printed
 from tdsl.backends.triton.source import load
 from tdsl.fusion.kernel import Kernel
-from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.plan import Plan
-from tdsl.fusion.schedule import REFERENCE_MULTIPROCESSORS, Schedule
+from tdsl.fusion.schedule import Schedule
 from tdsl.ir.dtype import AnyDtype
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
@@ -33,7 +32,7 @@ TORCH |= {f"u{n}": getattr(torch, f"uint{n}") for n in (8, 16, 32, 64)}
 
 
 def torch_dtype(dtype: AnyDtype) -> torch.dtype:
-    """torch's dtype."""
+    """Torch's dtype."""
     return TORCH[str(dtype)]
 
 
@@ -43,12 +42,8 @@ class Executable:
     def __init__(self, plan: Plan, sizes: Mapping[str, int], device: torch.device) -> None:
         self.plan = plan
         self.device = device
-        free = {**sizes, "programs": 1}
-        self.module: TritonModule = print_plan(plan, lambda size: size.evaluate(free))
-        programs = program_count(
-            self.module, lambda size: size.evaluate(free), multiprocessors(device)
-        )
-        self.sizes = {**sizes, "programs": programs}
+        self.module: TritonModule = print_plan(plan, sizes, multiprocessors(device))
+        self.sizes = {**sizes, PROGRAMS_NAME: self.module.programs}
         self.launches = [
             self._launch(printed, schedule, kernel)
             for (printed, schedule), kernel in zip(self.module.kernels, plan.kernels, strict=True)
@@ -83,7 +78,10 @@ class Executable:
         scalars += [evaluate(values[name], self.size) for name in printed.numbers]
         constants = dict(printed.constants)
         grid = (self._programs(schedule),)
-        if not all(prod(self.size(s) for s in store.shape) for store in kernel.stores) or not grid[0]:
+        if (
+            not all(prod(self.size(s) for s in store.shape) for store in kernel.stores)
+            or not grid[0]
+        ):
             if not kernel.layout.crossed and not _is_total(kernel, self.size):
                 return lambda memory: None
             grid = (max(grid[0], 1),)
@@ -100,7 +98,7 @@ class Executable:
             tiles = 1
             if schedule.kind == "tiled":
                 tiles = -(-prod(map(self.size, schedule.columns)) // schedule.block_columns)
-            return self.sizes["programs"] * max(tiles, 1)
+            return self.module.programs * max(tiles, 1)
         return schedule.programs(self.size, multiprocessors(self.device))
 
 
@@ -123,6 +121,3 @@ def evaluate(node: Node, size: Callable[[Size], int]) -> Any:
         for inner in topological([node]):
             values[inner] = inner.op.evaluate(inner, size)(*(values[o] for o in inner.operands))
     return np.asarray(values[node]).item()
-
-
-__all__ = ["PROGRAMS", "REFERENCE_MULTIPROCESSORS", "Executable", "torch_dtype"]

@@ -17,7 +17,7 @@ from tdsl.fusion.normalise import base_of
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
-from tdsl.ops import dot, index, input_, scatter
+from tdsl.ops import dot, input_, scatter
 
 Tensor = torch.Tensor
 
@@ -119,9 +119,7 @@ def _scattered(node: Node, operands: list[Tensor], size: Callable[[Size], int]) 
     return out.permute([found.index(a) for a in node.axes])
 
 
-def _spread(
-    x: Tensor, node: Node, axes: list[Size], size: Callable[[Size], int]
-) -> Tensor:
+def _spread(x: Tensor, node: Node, axes: list[Size], size: Callable[[Size], int]) -> Tensor:
     """The tensor with all of the axes, in order."""
     kept = [a for a in axes if a in node.axes]
     x = x.permute([node.axes.index(a) for a in kept])

@@ -1,0 +1,114 @@
+"""Names of a generated function: of values, of sizes, and sizes as expressions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from keyword import kwlist
+
+from tdsl.errors import InternalError
+from tdsl.fusion.schedule import COLUMN, ROW
+from tdsl.ir.function import Origin
+from tdsl.ir.node import Node
+from tdsl.ir.size import ONE, Atom, Size
+from tdsl.ops import input_
+
+RESERVED = frozenset(
+    (
+        "row", "column", "row_mask", "column_mask", "program", "programs", "block", "start", "tile",
+        "tiles", "part", "tl", "triton", "libdevice", "range", "float", "BLOCK_ROWS",
+        "BLOCK_COLUMNS", "PARTS", *kwlist,
+    )
+)  # fmt: skip
+_COUNTERS = {ROW.atom: "row", COLUMN.atom: "column"}
+_FORMS = {
+    "floordiv": "({} // {})", "mod": "({} % {})",
+    "min": "tl.minimum({}, {})", "max": "tl.maximum({}, {})",
+}  # fmt: skip
+
+
+@dataclass
+class Names:
+    """What is named so far. `sizes` become parameters of the function."""
+
+    taken: set[str]
+    sizes: dict[str, Size] = field(default_factory=dict)
+
+    def value(self, node: Node, origin: Origin | None, number: int, hint: str = "") -> str:
+        """A new name for a value: the source's, that of its buffer, or a number."""
+        base = hint or (str(node["name"]) if node.op is input_ else "")
+        if not base and origin is not None and re.fullmatch(r"[A-Za-z_]\w*", origin.name):
+            base = origin.name
+        return self.fresh(base or f"v{number}")
+
+    def fresh(self, base: str) -> str:
+        """The name, with a number where it is taken."""
+        name, number = base, 0
+        while name in self.taken:
+            number += 1
+            name = f"{base}_{number}"
+        self.taken.add(name)
+        return name
+
+    def size(self, size: Size) -> str:
+        """A size as an expression: what counts rows first, then columns, then the rest."""
+        text = ""
+        for monomial, c in sorted(size.terms, key=lambda term: _rank(term[0])):
+            factors = [self._atom(atom) for atom in sorted(monomial, key=lambda a: _rank((a,)))]
+            if abs(c) != 1 or not factors:
+                factors.append(str(abs(c)))
+            product = " * ".join(factors)
+            if text:
+                text = f"{text} {'-' if c < 0 else '+'} {product}"
+            else:
+                text = f"-{product}" if c < 0 else product
+        return text or "0"
+
+    def factor(self, size: Size) -> str:
+        """A size as an operand of any operator."""
+        return in_parentheses(self.size(size))
+
+    def count(self, axes: Iterable[Size]) -> str:
+        """The number of elements along the axes."""
+        total = ONE
+        for axis in axes:
+            total = total * axis
+        return self.factor(total)
+
+    def _atom(self, atom: Atom) -> str:
+        if atom.name.startswith("@"):
+            return atom.name[1:]
+        if atom in _COUNTERS:
+            return _COUNTERS[atom]
+        if atom.kind == "index":
+            raise InternalError(f"nothing counts the axis {atom.args[0]}")
+        if atom.kind in ("name", "pack"):
+            return self._parameter(atom)
+        if atom.kind == "copy":
+            return self.factor(atom.args[0])
+        return _FORMS[atom.kind].format(*(self.factor(arg) for arg in atom.args))
+
+    def _parameter(self, atom: Atom) -> str:
+        size = Size((((atom,), 1),))
+        known = next((name for name, other in self.sizes.items() if other == size), None)
+        if known is None:
+            known = self.fresh(re.sub(r"\W", "_" if "@" in atom.name else "", atom.name) or "size")
+            self.sizes[known] = size
+        return known
+
+
+def written(text: str) -> Size:
+    """A size that is written as this expression."""
+    return Size((((Atom("name", f"@{text}"),), 1),))
+
+
+def in_parentheses(text: str) -> str:
+    """The expression as an operand of any operator."""
+    return text if re.fullmatch(r"\w+", text) else f"({text})"
+
+
+def _rank(monomial: Sequence[Atom]) -> tuple[int, str]:
+    atoms = {a for atom in monomial for a in (atom, *(x for arg in atom.args for x in arg.atoms()))}
+    place = 0 if ROW.atom in atoms else 1 if COLUMN.atom in atoms else 2
+    return place, " ".join(atom.text for atom in monomial)
