@@ -44,6 +44,12 @@ def is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def is_compiling() -> bool:
+    """Whether `torch.compile` is reading this call instead of running it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.compiler.is_dynamo_compiling()
+
+
 def as_array(name: str, value: Any) -> Any:
     """A NumPy array without a copy; numbers and torch tensors stay as they are.
 
