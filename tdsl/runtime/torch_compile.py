@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.fx.experimental.symbolic_shapes import guard_scalar
 
 from tdsl.ir.function import Param
 from tdsl.runtime.binding import Default, Number
@@ -54,7 +55,7 @@ def traced(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     places: list[int | str] = [*range(len(args)), *kwargs]
     values = [*args, *kwargs.values()]
     given = [
-        value if function.is_static(place) else _outside(value)
+        _static(value) if function.is_static(place) else _outside(value)
         for place, value in zip(places, values, strict=True)
     ]
     # The tracer takes the name for a constant; `id` makes it look whether the function is the same.
@@ -81,6 +82,11 @@ def _source(argument: Argument, param: Param) -> Source:
     if isinstance(argument.place, Default):
         return Source(-1, argument.place.value, dtype)
     return Source(argument.place, None, dtype)
+
+
+def _static(value: Any) -> Any:
+    """A number that the tracer made symbolic is this very number to a static parameter."""
+    return guard_scalar(value) if isinstance(value, int | float) else value
 
 
 def _outside(value: Any) -> Any:

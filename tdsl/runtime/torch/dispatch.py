@@ -32,8 +32,8 @@ def run_torch(found: Specialisation, values: Sequence[Any], *, checked: bool) ->
 
 def run(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
     """The results, recorded by whoever records. Raises TdslError for tensors it cannot take."""
-    check_places(callee, values)
     if _is_intercepted() or not all(map(_has_memory, values)):
+        check_places(callee, values)
         return run_operator(callee, _all_tensors(values))
     if torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values):
         return list(_Recorded.apply(callee, *values))  # type: ignore[no-untyped-call]
@@ -52,7 +52,9 @@ def _is_intercepted() -> bool:
 
 def _has_memory(value: Any) -> bool:
     """Whether a value is a plain tensor or an array; anything else never reaches a kernel."""
-    return not isinstance(value, Tensor) or (type(value) in _PLAIN and value.device.type == "cpu")
+    if not isinstance(value, Tensor):
+        return True
+    return type(value) in _PLAIN and value.is_cpu and value.layout is torch.strided
 
 
 def _all_tensors(values: Sequence[Any]) -> list[Tensor]:
