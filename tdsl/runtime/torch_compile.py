@@ -60,7 +60,8 @@ def traced(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     ]
     # The tracer takes the name for a constant; `id` makes it look whether the function is the same.
     plan: Plan = getattr(_PLANS, function.plan(id(function), tuple(given), tuple(kwargs)))
-    results = plan.operator(*[_tensor(source, values) for source in plan.sources])
+    device = next((value.device for value in values if isinstance(value, Tensor)), None)
+    results = plan.operator(*[_tensor(source, values, device) for source in plan.sources])
     return plan.arrange([results] if isinstance(results, Tensor) else list(results))
 
 
@@ -107,8 +108,8 @@ def _stand_in(item: Any) -> Any:
     return item
 
 
-def _tensor(source: Source, values: Sequence[Any]) -> Tensor:
+def _tensor(source: Source, values: Sequence[Any], device: torch.device | None) -> Tensor:
     value: Any = values[source.place] if source.default is None else source.default
     if source.dtype is None:
         return value  # type: ignore[no-any-return]
-    return torch.full((), value, dtype=source.dtype)
+    return torch.full((), value, dtype=source.dtype, device=device)

@@ -25,6 +25,11 @@ def largest(x: T[N, D]) -> (T[N], i64[N]):
     return max(x, axis=D), argmax(x, axis=D)
 
 
+def weighted(x: T[N, D], y: T[N, D]) -> T[N * D]:
+    """A size that no argument has."""
+    return flatten(x * y, axes=(N, D))
+
+
 def damped(x: T[*A], s: T) -> T[*A]:
     """A rank-0 parameter."""
     return x * exp(-s * x)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend, EagerAndRecordGraphs
@@ -16,7 +17,7 @@ from torch.func import grad, jvp, vmap
 
 import tdsl
 from tdsl.kernels import activations, norms
-from tests.torch.cases import BY_NAME, CASES, Case, Tensor, floating
+from tests.torch.cases import BY_NAME, CASES, OWN, Case, Tensor, floating
 
 ENVIRONMENT = dict(os.environ)
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -85,6 +86,31 @@ def test_another_number_is_no_other_graph() -> None:
     for number in (1.5, 2.5, -3.5, 0.25):
         close(function(x, number), case.torchs(x, torch.tensor(number, dtype=torch.float64)))
     assert counter.frame_count == 1
+
+
+class Masked(torch.nn.Module):
+    """Sizes that depend on data: each call has rows that nobody knows before."""
+
+    def forward(self, x: Tensor, w: Tensor) -> Any:
+        some, same = (x[(x[:, 0] > limit).nonzero()[:, 0]] for limit in (0, 0.0))
+        return norms.rms_norm(some, w), OWN.weighted(some, same), OWN.damped(same, 0.5)
+
+
+def test_sizes_that_depend_on_data() -> None:
+    x, w = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.ones(4)
+    wanted = Masked()(x, w)
+    assert 0 < len(wanted[0]) < 6
+    for strict in (False, True):
+        close(torch.export.export(Masked(), (x, w), strict=strict).module()(x, w), wanted)
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        close(compiled(Masked())(x, w), wanted)
+
+
+def test_numpy_arrays_stay_with_numpy() -> None:
+    x = np.ones((2, 3), np.float32)
+    double = torch.compile(lambda x: activations.relu(x), backend="eager")  # noqa: PLW0108
+    assert type(double(x)) is np.ndarray
+    np.testing.assert_array_equal(double(x), x)
 
 
 def test_another_static_value_is_another_graph() -> None:
@@ -166,6 +192,32 @@ def test_operators_of_the_same_graph_are_one() -> None:
     names = [operators(tdsl.compile(text.format(e)), x)[0] for e in ("x * x", "x * x", "x + x")]  # type: ignore[arg-type]
     assert names[0] is names[1]
     assert names[0] is not names[2]
+
+
+def test_the_name_is_of_the_source_the_backward_and_the_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = """
+def f(x: T[N]) -> T[N]:
+    return x * x
+
+@vjp_of(f)
+def back(x: T[N], y: T[N], dy: T[N]) -> T[N]:
+    return {} * dy * x
+
+def g(x: T[N]) -> T[N]:
+    return f(x)
+"""
+
+    def name(factor: int) -> str:
+        module: Any = tdsl.compile(text.format(factor))
+        return str(operators(module.g, torch.ones(3))[0])
+
+    two, three = name(2), name(3)
+    assert two != three
+    assert name(2) == two
+    monkeypatch.setattr("tdsl.runtime.torch.operator.__version__", "another")
+    assert name(2) != two
 
 
 def test_a_result_is_never_an_argument() -> None:

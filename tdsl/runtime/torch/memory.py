@@ -88,15 +88,20 @@ def _array(value: Any) -> Array:
 
 def tensor_of(array: Array) -> Tensor:
     """A tensor of an array that nobody else holds."""
-    if array.dtype.name == "bfloat16":
+    if _is_bfloat16(array):
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 
 
 def number_of(array: Array) -> bool | int | float:
     """The number in an array of rank 0."""
-    value: bool | int | float = array.item() if array.dtype.name != "bfloat16" else float(array)
+    value: bool | int | float = float(array) if _is_bfloat16(array) else array.item()
     return value
+
+
+def _is_bfloat16(array: Array) -> bool:
+    """Whether the dtype is the only one that NumPy itself has not."""
+    return array.dtype.kind == "V"
 
 
 def torch_dtype(name: str) -> torch.dtype:

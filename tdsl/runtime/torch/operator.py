@@ -20,6 +20,7 @@ from torch.autograd import forward_ad
 
 from tdsl import __version__
 from tdsl.ir.dtype import may_be_float
+from tdsl.ir.size import Size
 from tdsl.ir.text import print_function
 from tdsl.runtime.solve import solve
 from tdsl.runtime.torch.memory import Callee, Tensor, run_kernel, torch_dtype
@@ -160,6 +161,7 @@ def _floating_params(callee: Callee) -> list[str]:
 def fake_results(callee: Callee, tensors: Sequence[Tensor]) -> list[Tensor]:
     """Results without values, of sizes that may be symbolic. Raises TdslValueError for wrong ones."""
     flat = callee.found.flat
+    _unify(callee, tensors)
     sizes = solve(flat, {p: t.shape for p, t in zip(callee.params, tensors, strict=True)})
     return [
         tensors[0].new_empty(
@@ -168,6 +170,16 @@ def fake_results(callee: Callee, tensors: Sequence[Tensor]) -> list[Tensor]:
         )
         for result in flat.results
     ]
+
+
+def _unify(callee: Callee, tensors: Sequence[Tensor]) -> None:
+    """Promise torch that axes of one size agree where it depends on data and is not known yet."""
+    first: dict[Size, Any] = {}
+    for param, tensor in zip(callee.found.graph.params, tensors, strict=True):
+        for size, actual in zip(param.shape, tensor.shape, strict=True):
+            known = first.setdefault(size, actual)
+            if any(isinstance(n, torch.SymInt) and not n.node.has_hint() for n in (known, actual)):
+                torch._check(known == actual)  # type: ignore[no-untyped-call]
 
 
 def _run_batched(
