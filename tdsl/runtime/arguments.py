@@ -46,8 +46,9 @@ def is_tensor(value: object) -> bool:
 
 def is_compiling() -> bool:
     """Whether `torch.compile` is reading this call instead of running it."""
-    torch = sys.modules.get("torch")
-    return torch is not None and torch.compiler.is_dynamo_compiling()
+    # Another thread may be importing torch: `compiler` is there when it is whole.
+    compiler = getattr(sys.modules.get("torch"), "compiler", None)
+    return compiler is not None and compiler.is_dynamo_compiling()
 
 
 def as_array(name: str, value: Any) -> Any:

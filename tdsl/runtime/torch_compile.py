@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.fx.experimental.symbolic_shapes import guard_scalar
 
@@ -48,12 +50,15 @@ class _Plans:
 
 
 _PLANS = _Plans()
+_numbers = count()
 
 
 def traced(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """The results of a call, by operations that `torch.compile` puts into its graph."""
     places: list[int | str] = [*range(len(args)), *kwargs]
-    values = [*args, *kwargs.values()]
+    arguments = [*args, *kwargs.values()]
+    is_numpy = any(isinstance(value, np.ndarray) for value in arguments)
+    values = [torch.from_numpy(v) if isinstance(v, np.ndarray) else v for v in arguments]
     given = [
         _static(value) if function.is_static(place) else _outside(value)
         for place, value in zip(places, values, strict=True)
@@ -62,7 +67,8 @@ def traced(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     plan: Plan = getattr(_PLANS, function.plan(id(function), tuple(given), tuple(kwargs)))
     device = next((value.device for value in values if isinstance(value, Tensor)), None)
     results = plan.operator(*[_tensor(source, values, device) for source in plan.sources])
-    return plan.arrange([results] if isinstance(results, Tensor) else list(results))
+    row = [results] if isinstance(results, Tensor) else list(results)
+    return plan.arrange([result.numpy() for result in row] if is_numpy else row)
 
 
 def make_plan(target: Target, given: Sequence[Any], keywords: Sequence[str]) -> str:
@@ -72,7 +78,7 @@ def make_plan(target: Target, given: Sequence[Any], keywords: Sequence[str]) -> 
     sources = tuple(_source(a, p) for a, p in zip(arguments, params, strict=True))
     arrange = arrangement(target.derivations, found.graph)
     plan = Plan(operator(Callee(found, target.checked)), sources, arrange)
-    name = f"plan_{len(vars(_PLANS))}"
+    name = f"plan_{next(_numbers)}"
     setattr(_PLANS, name, plan)
     return name
 
