@@ -44,6 +44,13 @@ def is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def is_compiling() -> bool:
+    """Whether `torch.compile` is reading this call instead of running it."""
+    # Another thread may be importing torch: `compiler` is there when it is whole.
+    compiler = getattr(sys.modules.get("torch"), "compiler", None)
+    return compiler is not None and compiler.is_dynamo_compiling()
+
+
 def as_array(name: str, value: Any) -> Any:
     """A NumPy array without a copy; numbers and torch tensors stay as they are.
 

@@ -2,7 +2,8 @@
 
 In: a definition, derivatives taken of it, and the arguments in a row, those by keyword last. Out: a
 closure from such a row to the results. Between: all checks are made here, once; two calls are alike if
-their arguments have the same dtypes and shapes, and equal static values.
+their arguments have the same dtypes and shapes (of torch tensors, whose sizes may be symbolic: ranks),
+and equal static values.
 """
 
 from __future__ import annotations
@@ -109,18 +110,25 @@ def compile_call(target: Target, values: Sequence[Any], keywords: Sequence[str])
 
     Raises TdslTypeError for wrong dtypes and kinds, TdslValueError for wrong ranks and sizes.
     """
-    bound = bind(target.signature, values, keywords, takes_cotangents=target.takes_cotangents)
-    arguments = [_argument(name, place, values) for name, place in bound.tensors.items()]
-    _one_library(arguments)
-    statics = static_values(target.signature, bound, values)
-    found = specialise(target, {a.name: a.fact for a in arguments}, statics)
-    arguments += _cotangents(found, len(arguments), bound, values)
+    found, arguments = bound_call(target, values, keywords)
     loads = [a.load(param) for a, param in zip(arguments, found.graph.params, strict=True)]
     run = _runner(target, found, arguments)
     arrange = arrangement(target.derivations, found.graph)
     if [a.place if a.is_plain else None for a in arguments] == [*range(len(values))]:
         return lambda values: arrange(run(values))
     return lambda values: arrange(run([load(values) for load in loads]))
+
+
+def bound_call(
+    target: Target, values: Sequence[Any], keywords: Sequence[str]
+) -> tuple[Specialisation, list[Argument]]:
+    """What such a call runs, and the argument for each parameter of the graph."""
+    bound = bind(target.signature, values, keywords, takes_cotangents=target.takes_cotangents)
+    arguments = [_argument(name, place, values) for name, place in bound.tensors.items()]
+    _one_library(arguments)
+    statics = static_values(target.signature, bound, values)
+    found = specialise(target, {a.name: a.fact for a in arguments}, statics)
+    return found, arguments + _cotangents(found, len(arguments), bound, values)
 
 
 def specialise(
@@ -174,10 +182,9 @@ def _one_library(arguments: Sequence[Argument]) -> bool:
 
 def _runner(target: Target, found: Specialisation, arguments: Sequence[Argument]) -> Run:
     """What runs the graph on loaded arguments."""
-    shapes = tuple(argument.fact.shape for argument in arguments)
-    run = found.runner(shapes, checked=target.checked)
-    if not _one_library(arguments):
-        return run
-    from tdsl.runtime.torch import run_torch
+    if _one_library(arguments):
+        from tdsl.runtime.torch.dispatch import run_torch
 
-    return lambda arrays: run_torch(found, arrays, checked=target.checked)
+        return lambda arrays: run_torch(found, arrays, checked=target.checked)
+    shapes = tuple(argument.fact.shape for argument in arguments)
+    return found.runner(shapes, checked=target.checked)

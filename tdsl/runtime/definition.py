@@ -21,6 +21,8 @@ from tdsl.runtime.solve import solve
 from tdsl.syntax.elaboration.entry import Signature, signature
 from tdsl.syntax.elaboration.program import Program as Source
 from tdsl.transforms.differentiate import pullback
+from tdsl.transforms.pushforward import pushforward
+from tdsl.transforms.vmap import fresh_axis, vmap
 
 T = TypeVar("T")
 Run = Callable[[Sequence[Any]], list[Any]]
@@ -42,7 +44,7 @@ class Specialisation:
     graph: Graph
     flat: Graph
     _programs: dict[Shapes, tuple[Program, Mapping[str, int]]] = field(default_factory=dict)
-    _pullbacks: dict[tuple[str, ...], Specialisation] = field(default_factory=dict)
+    _derived: dict[tuple[str, tuple[str, ...]], Specialisation] = field(default_factory=dict)
 
     def runner(self, shapes: Shapes, *, checked: bool) -> Run:
         """What runs the graph on arrays of these shapes. Raises TdslValueError for wrong sizes."""
@@ -61,9 +63,22 @@ class Specialisation:
 
     def pullback(self, wrt: tuple[str, ...]) -> Specialisation:
         """The vector-Jacobian product; a parameter without a path has zeros."""
-        known = self._pullbacks.get(wrt)
+        return self._derive("pullback", wrt, lambda: pullback(self.graph, wrt))
+
+    def pushforward(self, wrt: tuple[str, ...]) -> Specialisation:
+        """The tangents of the floating results, from those of the parameters in `wrt`."""
+        return self._derive("pushforward", wrt, lambda: pushforward(self.graph, wrt))
+
+    def batched(self, names: tuple[str, ...]) -> Specialisation:
+        """The function with one more leading axis on these parameters and on all results."""
+        return self._derive("vmap", names, lambda: vmap(self.graph, names, fresh_axis(self.graph)))
+
+    def _derive(
+        self, kind: str, names: tuple[str, ...], make: Callable[[], Graph]
+    ) -> Specialisation:
+        known = self._derived.get((kind, names))
         if known is None:
-            known = self._pullbacks.setdefault(wrt, specialisation(pullback(self.graph, wrt)))
+            known = self._derived.setdefault((kind, names), specialisation(make()))
         return known
 
 

@@ -10,14 +10,14 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tdsl import faults
 from tdsl.errors import TdslError
 from tdsl.ir.dtype import DTYPES, may_be_float
-from tdsl.runtime.arguments import exact, is_number, is_tensor
+from tdsl.runtime.arguments import exact, is_compiling, is_number, is_tensor
 from tdsl.runtime.binding import python_signature
 from tdsl.runtime.call import Call, Target, compile_call
 from tdsl.runtime.definition import remember
@@ -26,6 +26,13 @@ from tdsl.runtime.pipeline import Derivation
 
 BACKENDS = ("interpreter", "numpy", "c", "triton")
 _UNKNOWN = object()
+T = TypeVar("T")
+
+
+def _constant_when_compiling(method: T) -> T:
+    """Mark a method that `torch.compile` calls instead of reading it; torch need not be imported."""
+    method.__dict__["_dynamo_marked_constant"] = True
+    return method
 
 
 class Function:
@@ -73,6 +80,10 @@ class Function:
 
         Raises TdslTypeError for wrong dtypes and kinds, TdslValueError for wrong ranks and sizes.
         """
+        if is_compiling():
+            from tdsl.runtime.torch_compile import traced
+
+            return traced(self, args, kwargs)
         key: list[object] = [
             (a.dtype, a.shape) if type(a) is np.ndarray else self._described(i, a)
             for i, a in enumerate(args)
@@ -96,8 +107,20 @@ class Function:
         if place in self._static_places:
             return exact(value)
         if is_tensor(value):
-            return (value.dtype, value.shape)
+            return (value.dtype, value.ndim)
         return kind if value is None or is_number(value) else _UNKNOWN
+
+    @_constant_when_compiling
+    def is_static(self, place: int | str) -> bool:
+        """Whether the argument at a position or by a name is a static one."""
+        return place in self._static_places
+
+    @_constant_when_compiling
+    def plan(self, _identity: int, given: Sequence[Any], keywords: Sequence[str]) -> str:
+        """The name for how `torch.compile` records a call with such arguments."""
+        from tdsl.runtime.torch_compile import make_plan
+
+        return make_plan(self.target, given, keywords)
 
     @cached_property
     def _static_places(self) -> frozenset[int | str]:

@@ -79,8 +79,9 @@ def _use(equation: Equation, solution: Solution) -> bool:
     slope = at_one - at_zero
     if slope == 0 or at_two - at_one != slope:
         return False
-    value, remainder = divmod(actual - at_zero, slope)
-    if remainder or value < 0:
+    # Not divmod: sizes may be symbolic, as tracers of torch have them.
+    value, remainder = (actual - at_zero) // slope, (actual - at_zero) % slope
+    if remainder != 0 or value < 0:
         raise _no_solution(equation, solution, name)
     sizes[name] = value
     solution.sources[name] = equation

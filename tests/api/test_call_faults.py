@@ -99,7 +99,7 @@ ROWS: list[tuple[str, Callable[[], object], str]] = [
     ("E0308", lambda: M.scale(X, W, y=1), "no parameter `y`"),
     ("E0308", lambda: M.scale(X, W, x=X), "given twice"),
     ("E0308", lambda: M.scale.using(donate=("q",)), "no parameter `q`"),
-    ("E0309", lambda: M.root(torch.ones(2, device="meta")), "`x` lies on meta"),
+    ("E0309", lambda: M.scale(torch.ones(2, 3, device="meta"), torch.ones(3)), "`x` lies on meta"),
     ("E0310", lambda: M.scale.using(backend="cuda"), "`cuda` is not available"),
     ("E0311", lambda: M.root.lower("f32[2"), "not an argument specification"),
     ("E0312", lambda: M.scale(X, torch.ones(3)), "`x` is a NumPy array, other arguments are"),

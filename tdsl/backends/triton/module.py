@@ -19,7 +19,7 @@ PROGRAMS_NAME = "programs"
 
 @dataclass(frozen=True, slots=True)
 class TritonModule:
-    """The text of a Plan's kernels, with their schedules, in the Plan's order; how many programs walk rows."""
+    """The text of a Plan's kernels, with schedules, in order; `programs` is how many walk rows."""
 
     source: str
     kernels: tuple[tuple[Printed, Schedule], ...]

@@ -1,0 +1,88 @@
+"""The door: which way a call with torch tensors goes.
+
+In: what is called, and its arguments. Out: the results. Between: plain tensors go straight to the kernel,
+under a light autograd node where a gradient is wanted; whatever transforms, traces or intercepts
+operators gets an operator. Derivatives come through this door again, so they have derivatives as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tdsl.runtime.definition import Specialisation
+from tdsl.runtime.torch.memory import (
+    Callee,
+    Tensor,
+    check_places,
+    number_of,
+    run_kernel,
+)
+from tdsl.runtime.torch.operator import gradients, is_transformed, run_operator, without_derivative
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def run_torch(found: Specialisation, values: Sequence[Any], *, checked: bool) -> list[Tensor]:
+    """The results of a specialisation on tensors and arrays of rank 0."""
+    return run(Callee(found, checked), values)
+
+
+def run(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
+    """The results, recorded by whoever records. Raises TdslError for tensors it cannot take."""
+    if _is_intercepted() or not all(map(_has_memory, values)):
+        check_places(callee, values)
+        return run_operator(callee, _all_tensors(values))
+    if torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values):
+        return list(_Recorded.apply(callee, *values))  # type: ignore[no-untyped-call]
+    return run_kernel(callee, values)
+
+
+def _is_intercepted() -> bool:
+    """Whether something wants to see operators: a transform, forward mode, a dispatch mode, a tracer."""
+    return bool(
+        is_transformed()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._ops._len_torch_dispatch_stack_pre_dispatch()  # type: ignore[no-untyped-call]
+        or torch._C._is_tracing()
+    )
+
+
+def _has_memory(value: Any) -> bool:
+    """Whether a value is a plain tensor or an array; anything else never reaches a kernel."""
+    if not isinstance(value, Tensor):
+        return True
+    return type(value) in _PLAIN and value.is_cpu and value.layout is torch.strided
+
+
+def _all_tensors(values: Sequence[Any]) -> list[Tensor]:
+    """The values with arrays of rank 0 as tensors, made by the others so that they are of one kind."""
+    like = next(value for value in values if isinstance(value, Tensor))
+    return [
+        value
+        if isinstance(value, Tensor)
+        else like.new_full((), number_of(value), dtype=getattr(torch, value.dtype.name))
+        for value in values
+    ]
+
+
+class _Recorded(torch.autograd.Function):
+    """A call in torch's graph, for plain tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, callee: Callee, *values: Any) -> Any:
+        ctx.callee = callee
+        ctx.constants = [None if isinstance(value, Tensor) else value for value in values]
+        ctx.save_for_backward(*(value for value in values if isinstance(value, Tensor)))
+        results = run_kernel(callee, values)
+        ctx.mark_non_differentiable(*without_derivative(callee, results))
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        saved = iter(ctx.saved_tensors)
+        values = [next(saved) if value is None else value for value in ctx.constants]
+        needed = ctx.needs_input_grad[1:]
+        return None, *gradients(ctx.callee, values, cotangents, needed, run)
