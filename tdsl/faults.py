@@ -382,7 +382,7 @@ SIZE_CONDITION = Fault(
 WRONG_DTYPE = Fault(
     "E0229",
     "type",
-    "{use} needs {kind} values, not {dtype}",
+    "{use} needs {kind}, not {dtype}",
     "Functions of reals refuse integers and bools, so that no precision is lost silently.",
     "def f(x: i64[N]) -> i64[N]:\n    return exp(x)\n",
     "def f(x: i64[N]) -> f32[N]:\n    return exp(cast(x, f32))\n",
@@ -746,6 +746,30 @@ CIRCULAR_IMPORT = Fault(
     "Files that need each other belong together.",
     "",
     "",
+)
+WRONG_DECORATOR = Fault(
+    "E0275",
+    "name",
+    "the one decorator is `@vjp_of(f)`, of another function `f` of the same file",
+    "Nothing else can stand above a function: a file is compiled, not run.",
+    "@staticmethod\ndef f(x: f32) -> f32:\n    return x\n",
+    "def f(x: f32) -> f32:\n    return x\n",
+)
+NESTED_IMPORT = Fault(
+    "E0276",
+    "syntax",
+    "imports stand at the top of a file, not inside a function",
+    "What a file names is known before any of its functions is read.",
+    "def f(x: f32[D]) -> f32[D]:\n    from softmax import softmax as s\n    return s(x)\n",
+    "from softmax import softmax as s\n\ndef f(x: f32[D]) -> f32[D]:\n    return s(x)\n",
+)
+FLATTEN_ONE = Fault(
+    "E0277",
+    "type",
+    "`flatten` joins several axes",
+    "A single position is torch's way to name the first axis of a run; here each axis is named.",
+    "def f(x: f32[N, H, W]) -> f32[N, H*W]:\n    return flatten(x, 1)\n",
+    "def f(x: f32[N, H, W]) -> f32[N, H*W]:\n    return flatten(x, axes=(H, W))\n",
 )
 NO_SUCH_FUNCTION = Fault(
     "E0301",

@@ -36,6 +36,17 @@ def size_of(frame: Frame, expr: ast.Expr) -> Size:
     return frame.size(size)
 
 
+def extent(frame: Frame, expr: ast.Expr) -> Size:
+    """The size of a new axis, which must not be negative."""
+    return whole_axis(frame, size_of(frame, expr), expr.span)
+
+
+def whole_axis(frame: Frame, size: Size, span: Span) -> Size:
+    """A size that is an axis from here on. Raises TdslError if it is known to be negative."""
+    frame.require(as_size(0), "<=", size, span, f"the axis `{size}` would have a negative size")
+    return size
+
+
 def try_size(frame: Frame, expr: ast.Expr) -> Size | None:
     """The size, or None if the expression is none or has a name that is not bound yet."""
     match expr:
@@ -167,4 +178,13 @@ def unknown_axis(frame: Frame, expr: ast.Name) -> Exception:
     )
 
 
-__all__ = ["axes_of", "bind_axis", "new_axis", "pack_of", "size_of", "try_size"]
+__all__ = [
+    "axes_of",
+    "bind_axis",
+    "extent",
+    "new_axis",
+    "pack_of",
+    "size_of",
+    "try_size",
+    "whole_axis",
+]

@@ -37,10 +37,9 @@ from tdsl.syntax import ast
 from tdsl.syntax.elaboration.arithmetic import (
     as_dtype,
     common_dtype,
-    elementwise,
     settle,
 )
-from tdsl.syntax.elaboration.axes import axes_of, new_axis, size_of, try_size
+from tdsl.syntax.elaboration.axes import axes_of, extent, new_axis, try_size, whole_axis
 from tdsl.syntax.elaboration.builtin import Given, builtin
 from tdsl.syntax.elaboration.expressions import size_value, tensor
 from tdsl.syntax.elaboration.frame import Frame, axis_text
@@ -100,7 +99,7 @@ def _unflatten(given: Given) -> Meaning:
         atom = axis.atom
         if atom is not None and atom.kind in ("name", "copy") and axis != product:
             frame.session.facts[atom] = product
-    parts = tuple(frame.size(size_of(frame, item)) for item in items)
+    parts = tuple(frame.size(extent(frame, item)) for item in items)
     place = x.order.index(axis)
     order = (*x.order[:place], *parts, *x.order[place + 1 :])
     refuse_twice(frame, order, given.span)
@@ -114,8 +113,8 @@ def _flatten(given: Given) -> Meaning:
     """The axes, or all of them, joined into one, row-major; they need not be neighbours."""
     frame, x = given.frame, given.tensor("x")
     axes = given.axes("axes", x)
-    if not axes:
-        raise given.fail(faults.ONE_AXIS, "axes", count=0)
+    if not axes or isinstance(given.arguments.get("axes"), ast.Number | ast.Unary):
+        raise given.fail(faults.FLATTEN_ONE, "axes", hint="name all: `flatten(x, axes=(H, W))`")
     product = ONE
     for axis in axes:
         product = product * axis
@@ -136,7 +135,7 @@ def _reshape(given: Given) -> Meaning:
     exprs = given.rest
     if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
         exprs = exprs[0].items
-    target = [size_of(frame, expr) for expr in exprs]
+    target = [extent(frame, expr) for expr in exprs]
     source = [axis for axis in x.order if axis != ONE]
     wanted = [size for size in target if size != ONE]
     node = x.node
@@ -263,7 +262,7 @@ def _stack(given: Given) -> Meaning:
 
 @builtin("split(x, parts, axis=)", "chunk(x, parts, axis=)")
 def _split(given: Given) -> Meaning:
-    """Into equal parts."""
+    """Into `parts` equal parts; torch's `split` takes the size of a part."""
     frame, x = given.frame, given.tensor("x")
     parts, axis = given.integer("parts"), given.axis("axis", x) if given.has("axis") else x.order[0]
     if parts < 1:
@@ -364,7 +363,7 @@ def _shape(frame: Frame, exprs: tuple[ast.Expr, ...]) -> tuple[Size, ...]:
         if isinstance(expr, ast.Star) and isinstance(expr.value, ast.Name):
             order += frame.packs.get(expr.value.id, ())
         else:
-            order.append(size_of(frame, expr))
+            order.append(extent(frame, expr))
     if exprs:
         refuse_twice(frame, order, exprs[0].span)
     return tuple(order)
@@ -453,7 +452,7 @@ def _arange(given: Given) -> Meaning:
     frame = given.frame
     dtype = given.dtype("dtype", I64)
     if not given.has("stop"):
-        axis = given.size("start")
+        axis = extent(frame, given.arguments["start"])
         return Value(_as(arange(axis=axis), dtype), (axis,), dtype)
     start, stop, step = given.size("start"), given.size("stop"), 1
     if given.has("step"):
@@ -461,6 +460,7 @@ def _arange(given: Given) -> Meaning:
         if step == 0:
             raise given.fail(faults.BAD_STEP, "step")
     span = stop - start if step > 0 else start - stop
+    whole_axis(frame, frame.size(span), given.span)
     axis = frame.size(floordiv(span + (abs(step) - 1), as_size(abs(step))))
     node = tidy(mul(arange(axis=axis), constant(value=step, dtype=I64)))
     node = add(node, tidy(size_(value=start)))
@@ -474,23 +474,20 @@ def _as(node: Node, dtype: AnyDtype) -> Node:
 @builtin("linspace(a, b, axis, dtype=)", "logspace(a, b, axis, dtype=)")
 def _linspace(given: Given) -> Meaning:
     """Both ends included: `a + i * (b - a) / (N - 1)`."""
-    frame, span = given.frame, given.span
-    axis, dtype = given.size("axis"), given.dtype("dtype", F32)
+    axis, dtype = extent(given.frame, given.arguments["axis"]), given.dtype("dtype", F32)
     a, b = given.tensor("a"), given.tensor("b")
-    last = elementwise(frame, maximum, (size_value(axis - 1), weak(1)), span)
-    width = elementwise(frame, sub, (b, a), span)
-    step = elementwise(frame, div, (width, last), span, kind="float")
+    last = given.elementwise(maximum, size_value(axis - 1), weak(1))
+    step = given.elementwise(div, given.elementwise(sub, b, a), last)
     place = Value(_as(arange(axis=axis), dtype), (axis,), dtype)
-    steps = elementwise(frame, mul, (place, step), span)
-    value = elementwise(frame, add, (steps, a), span)
-    if given.name == "logspace":
-        value = elementwise(frame, pow_, (weak(10.0), value), span)
-    return value
+    value = given.elementwise(add, given.elementwise(mul, place, step), a)
+    return given.elementwise(pow_, weak(10.0), value) if given.name == "logspace" else value
 
 
 @builtin("eye(N, M, dtype=)")
 def _eye(given: Given) -> Meaning:
-    """1 where both positions are equal, 0 elsewhere; square if `M` is left out."""
-    rows, columns, dtype = given.size("N"), given.size("M"), given.dtype("dtype", F32)
+    """1 where both positions are equal, 0 elsewhere."""
+    rows, columns = (extent(given.frame, given.arguments[name]) for name in "NM")
+    refuse_twice(given.frame, (rows, columns), given.span)
+    dtype = given.dtype("dtype", F32)
     node = cast_to(equal(arange(axis=rows), arange(axis=columns)), compute(dtype))
     return Value(node, (rows, columns), dtype)

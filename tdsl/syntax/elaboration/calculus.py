@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tdsl import faults
-from tdsl.errors import Span
+from tdsl.errors import Span, TdslError
 from tdsl.ir.dtype import may_be_float
 from tdsl.ir.function import Function, Param, Result
 from tdsl.ir.node import OPS, Node
@@ -19,7 +19,8 @@ from tdsl.syntax import ast
 from tdsl.syntax.elaboration.arithmetic import convert, settle
 from tdsl.syntax.elaboration.builtin import Given, builtin
 from tdsl.syntax.elaboration.expressions import evaluate, tensor
-from tdsl.syntax.elaboration.frame import Frame
+from tdsl.syntax.elaboration.frame import Frame, Session
+from tdsl.syntax.elaboration.program import Program
 from tdsl.syntax.elaboration.types import is_static
 from tdsl.syntax.elaboration.values import FunctionValue, Meaning, Value
 from tdsl.transforms.differentiate import grad, value_and_grad, vjp
@@ -160,13 +161,29 @@ def _flat(meaning: Meaning) -> list[Meaning]:
 def derivative_of(function: FunctionValue) -> ast.FunctionDef | None:
     """The function of the same file that `@vjp_of` makes this one's derivative."""
     for other in function.program.module.functions:
-        for decorator in other.decorators:
-            match decorator:
-                case ast.Call(function=ast.Name(id="vjp_of"), arguments=(ast.Name(id=name),)) if (
-                    name == function.name
-                ):
-                    return other
+        if any(_owner(decorator) == function.name for decorator in other.decorators):
+            return other
     return None
+
+
+def _owner(decorator: ast.Expr) -> str | None:
+    """The function that `@vjp_of(function)` names; None for another decorator."""
+    match decorator:
+        case ast.Call(function=ast.Name(id="vjp_of"), arguments=(ast.Name(id=name),), keywords=()):
+            return name
+    return None
+
+
+def wrong_decorators(program: Program) -> list[TdslError]:
+    """An error for each decorator that is not `@vjp_of` of another function in the file."""
+    names = {function.name for function in program.module.functions} | program.module.broken
+    frame = Frame(Session(), program, "")
+    return [
+        frame.fail(faults.WRONG_DECORATOR, decorator.span)
+        for function in program.module.functions
+        for decorator in function.decorators
+        if _owner(decorator) not in names - {function.name}
+    ]
 
 
 def call_with_derivative(

@@ -18,7 +18,7 @@ from tdsl.syntax.elaboration.axes import axes_of, try_size
 from tdsl.syntax.elaboration.builtin import BUILTINS, call_builtin, unknown_keyword
 from tdsl.syntax.elaboration.calculus import call_derivative, call_with_derivative, derivative_of
 from tdsl.syntax.elaboration.expressions import HANDLERS, describe, evaluate, static_value, tensor
-from tdsl.syntax.elaboration.frame import MAX_CALLS, Frame, axis_text
+from tdsl.syntax.elaboration.frame import MAX_CALLS, Blame, Frame, axis_text
 from tdsl.syntax.elaboration.program import library_function
 from tdsl.syntax.elaboration.statements import Returned, run
 from tdsl.syntax.elaboration.suggest import FOREIGN_METHODS, FOREIGN_NAMES, meant
@@ -225,9 +225,13 @@ def invoke(
         raise frame.fail(faults.RECURSION, span, name=function.name)
     if whole and derivative_of(function) is not None:
         return call_with_derivative(frame, function, bound, span, invoke)
+    blame = frame.blame
+    if blame is None and function.program is not frame.program:
+        blame = Blame(frame, span, function.name)
     inner = Frame(
-        frame.session, function.program, function.name, callers=(*(frame.callers or ("",)), key)
-    )
+        frame.session, function.program, function.name, callers=(*(frame.callers or ("",)), key),
+        blame=blame,
+    )  # fmt: skip
     bind_parameters(frame, inner, function, bound, span)
     returned = run(inner, function.definition.body)
     if returned is None:
@@ -320,6 +324,8 @@ def typed_results(frame: Frame, definition: ast.FunctionDef, returned: Returned)
     types, meaning = definition.results, returned.meaning
     if isinstance(meaning, Poison):
         return meaning
+    if meaning == ():
+        raise frame.fail(faults.EMPTY_RETURN, returned.span)
     if types is None:
         if isinstance(meaning, tuple):
             return tuple(_settled(frame, m, returned.span) for m in meaning)
@@ -338,7 +344,7 @@ def typed_results(frame: Frame, definition: ast.FunctionDef, returned: Returned)
 def _settled(frame: Frame, meaning: Meaning, span: Span) -> Meaning:
     if not isinstance(meaning, Value):
         raise frame.fail(faults.NOT_A_VALUE, span, what="a result", found=describe(meaning))
-    return settle(frame, meaning)
+    return settle(frame, meaning, span)
 
 
 def _typed_result(frame: Frame, type_: ast.TypeExpr, meaning: Meaning, span: Span) -> Value:
@@ -354,29 +360,40 @@ def _typed_result(frame: Frame, type_: ast.TypeExpr, meaning: Meaning, span: Spa
 
 
 def _result_order(frame: Frame, type_: ast.TypeExpr, value: Value, span: Span) -> tuple[Size, ...]:
-    """The annotated order. A name that nobody bound stands for an axis that is left over, in order."""
-    fixed: list[Size | None] = []
+    """The annotated order.
+
+    A name that nobody bound stands from here on for an axis that has no name in scope, in order.
+    """
+    fixed: list[tuple[ast.Expr, Size | None]] = []
     for item in type_.axes or ():
         if is_pack(item):
             if pack_name(item) not in frame.packs:
                 raise frame.fail(faults.UNKNOWN_PACK, item.span, name=pack_name(item))
-            fixed += frame.packs[pack_name(item)]
+            fixed += [(item, axis) for axis in frame.packs[pack_name(item)]]
         else:
             size = try_size(frame, item)
             if size is None and not isinstance(item, ast.Name):
                 raise frame.fail(faults.NOT_A_SIZE, item.span)
-            fixed.append(None if size is None else frame.size(size))
-    left = [axis for axis in value.axes if axis not in fixed]
-    unnamed = [item for item in type_.axes or () if isinstance(item, ast.Name)]
-    if fixed.count(None) > len(left):
-        free = next(i for i in unnamed if try_size(frame, i) is None)
-        raise frame.fail(
-            faults.UNKNOWN_AXIS, free.span, name=expr_text(free),
-            hint=f"the result has {axis_text(value.order)}",
-        )  # fmt: skip
-    order = tuple(left.pop(0) if size is None else size for size in fixed)
+            fixed.append((item, None if size is None else frame.size(size)))
+    named = {frame.size(axis) for axis in (*frame.axes.values(), *sum(frame.packs.values(), ()))}
+    taken = {size for _, size in fixed}
+    left = [axis for axis in value.axes if axis not in named | taken]
+    order = tuple(size or _named_here(frame, item, left, value) for item, size in fixed)
     refuse_twice(frame, order, type_.span)
     return order
+
+
+def _named_here(frame: Frame, item: ast.Expr, left: list[Size], value: Value) -> Size:
+    """The axis that a name stands for which nobody bound before the return type."""
+    name = expr_text(item)
+    if name not in frame.axes:
+        if not left:
+            raise frame.fail(
+                faults.UNKNOWN_AXIS, item.span, name=name,
+                hint=f"the result has {axis_text(value.order)}",
+            )  # fmt: skip
+        frame.axes[name] = left.pop(0)
+    return frame.axes[name]
 
 
 HANDLERS[ast.Call] = call

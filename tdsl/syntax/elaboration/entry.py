@@ -22,7 +22,7 @@ from tdsl.syntax.elaboration import (  # noqa: F401  (each enters its built-ins 
     slices,
 )
 from tdsl.syntax.elaboration.axes import axes_of
-from tdsl.syntax.elaboration.calculus import TRANSFORMS, derivative_of
+from tdsl.syntax.elaboration.calculus import TRANSFORMS, derivative_of, wrong_decorators
 from tdsl.syntax.elaboration.calls import check_static, invoke, typed_results
 from tdsl.syntax.elaboration.expressions import Poisoned, evaluate, static_value
 from tdsl.syntax.elaboration.frame import Frame, Session
@@ -335,7 +335,7 @@ def check_program(program: Program) -> None:
 
 def faults_of(program: Program) -> list[TdslError]:
     """The faults of a program's constants and functions."""
-    errors: list[TdslError] = []
+    errors = wrong_decorators(program)
     for name, assign in program.constants.items():
         try:
             _evaluated(program, assign)

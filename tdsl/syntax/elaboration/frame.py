@@ -41,6 +41,15 @@ class Session:
         return rebuild(size, self.facts.get) if self.facts else size
 
 
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """The call of another file's function, which answers for the dtypes that it is given."""
+
+    frame: Frame
+    span: Span
+    name: str
+
+
 @dataclass(slots=True)
 class Frame:
     """One activation of a function of `program`."""
@@ -54,6 +63,7 @@ class Frame:
     dtypes: dict[str, AnyDtype] = field(default_factory=dict)
     declared: tuple[Size, ...] = ()
     callers: tuple[str, ...] = ()
+    blame: Blame | None = None
 
     def fail(
         self, fault: Fault, span: Span, *, hint: str = "", note: str = "", **particulars: object
@@ -97,16 +107,16 @@ class Frame:
 
     def constrain(self, dtype: AnyDtype, kind: DtypeKind, span: Span, use: str) -> None:
         """Require a kind of dtype: of a concrete one now, of a variable at the call."""
+        if self.blame is not None:
+            site = self.blame
+            site.frame.constrain(dtype, kind, site.span, f"`{site.name}`")
+            return
         if isinstance(dtype, Dtype):
             if not allowed(dtype, kind):
                 raise self.fail(
-                    faults.WRONG_DTYPE,
-                    span,
-                    use=use,
-                    dtype=dtype,
-                    kind=KIND_TEXT[kind],
-                    hint="write `cast(x, f32)` first" if kind == "float" else "",
-                )
+                    faults.WRONG_DTYPE, span, use=use, dtype=dtype, kind=KIND_TEXT[kind],
+                    hint=f"write `cast(x, {'i64' if kind == 'int' else 'f32'})` first",
+                )  # fmt: skip
             return
         for name in sorted(variables(dtype)):
             known = self.session.kinds.get(name)
@@ -115,8 +125,8 @@ class Frame:
 
 
 KIND_TEXT = {
-    "any": "any", "number": "a number", "real": "a real number", "int": "an integer",
-    "float": "floating",
+    "any": "values", "number": "numbers", "real": "real numbers", "int": "integers",
+    "float": "floating values",
 }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from tdsl.syntax.elaboration.types import dtype_of, refuse_twice, shape_of
 from tdsl.syntax.elaboration.values import Meaning, Poison, Value
 
 MAX_UNROLLED = 10_000
+_NESTED = {ast.FunctionDef: faults.NESTED_FUNCTION, ast.Import: faults.NESTED_IMPORT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ def _run_one(frame: Frame, statement: ast.Stmt) -> Returned | None:
             pass
         case ast.ExprStmt():
             raise frame.fail(faults.UNUSED_VALUE, statement.span)
-        case ast.FunctionDef():
-            raise frame.fail(faults.NESTED_FUNCTION, statement.span)
+        case ast.FunctionDef() | ast.Import():
+            raise frame.fail(_NESTED[type(statement)], statement.span)
     return None
 
 
@@ -190,6 +191,11 @@ _RELATIONS = {"==": "==", "!=": "!=", "<": "<", "<=": "<=", ">": "<", ">=": "<="
 def _assert(frame: Frame, test: ast.Expr, message: ast.Expr | None) -> None:
     """Sizes are compared by the solver or at the call; other static values now."""
     text = message.value if isinstance(message, ast.String) else ""
+    if isinstance(test, ast.Tuple):
+        hint = 'write `assert condition, "message"`, without parentheses'
+        raise frame.fail(
+            faults.NOT_A_VALUE, test.span, what="a condition", found="a tuple", hint=hint
+        )
     if isinstance(test, ast.BoolOp) and test.op == "and":
         for part in test.values:
             _assert(frame, part, message)
