@@ -368,8 +368,8 @@ CANNOT_SOLVE = Fault(
     "value",
     "the sizes in `{item}` do not follow from `{axis}`",
     "An equation is solved if it is linear in one name that is not known.",
-    "def g(x: f32[A*B]) -> f32[A*B]:\n    return x\n\ndef f(x: f32[N]) -> f32[N]:\n    return g(x)\n",
-    "def g(x: f32[2*A]) -> f32[2*A]:\n    return x\n\ndef f(x: f32[2*N]) -> f32[2*N]:\n    return g(x)\n",
+    "def f(x: f32[N]) -> f32[A, B]:\n    return unflatten(x, axis=N, sizes=(A, B))\n",
+    "def f(x: f32[N]) -> f32[A, 2]:\n    return unflatten(x, axis=N, sizes=(A, 2))\n",
 )
 SIZE_CONDITION = Fault(
     "E0228",
@@ -670,7 +670,7 @@ NOT_OPTIONAL = Fault(
 WRONG_STATIC = Fault(
     "E0265",
     "type",
-    "`{name}` is a {wanted}, not {found}",
+    "`{name}` is {wanted}, not {found}",
     "Static parameters are checked like tensors.",
     "def g(x: f32, n: int) -> f32:\n    return x * n\n\ndef f(x: f32) -> f32:\n    return g(x, n=0.5)\n",
     "def g(x: f32, n: int) -> f32:\n    return x * n\n\ndef f(x: f32) -> f32:\n    return g(x, n=2)\n",
@@ -770,6 +770,30 @@ FLATTEN_ONE = Fault(
     "A single position is torch's way to name the first axis of a run; here each axis is named.",
     "def f(x: f32[N, H, W]) -> f32[N, H*W]:\n    return flatten(x, 1)\n",
     "def f(x: f32[N, H, W]) -> f32[N, H*W]:\n    return flatten(x, axes=(H, W))\n",
+)
+UNBOUND_SIZE = Fault(
+    "E0278",
+    "name",
+    "the size `{name}` does not follow from the parameters' shapes",
+    "An axis of an argument gives the one name in which its expression is linear: `2*H + 1` does, `H*H` does not.",
+    "def f(x: f32[N*M]) -> f32:\n    return sum(x)\n",
+    "def f(x: f32[N*M], y: f32[N]) -> f32:\n    return sum(x) * N\n",
+)
+FOREIGN_VALUE = Fault(
+    "E0279",
+    "type",
+    "`{name}` is a Python value of type `{found}`",
+    "A jitted function sees numbers, strings and other tdsl functions of its file.",
+    "",
+    "",
+)
+BUILTIN_DERIVATIVE = Fault(
+    "E0280",
+    "type",
+    "the built-in `{name}` has no parameters to differentiate with respect to",
+    "Derivatives are taken of functions with a signature: write one around it.",
+    "g = grad(exp)\n",
+    "def e(x: f32) -> f32:\n    return exp(x)\n\ng = grad(e)\n",
 )
 NO_SUCH_FUNCTION = Fault(
     "E0301",

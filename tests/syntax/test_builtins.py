@@ -235,9 +235,45 @@ NEGATIVE = [
 @pytest.mark.parametrize("body", NEGATIVE)
 def test_a_negative_size_is_an_error_at_the_call(body: str) -> None:
     function: Any = tdsl.compile(f"def f(x: f64[N, D]):\n    return {body}\n")
-    with pytest.raises(tdsl.TdslError, match="N - [D9]|D") as caught:
+    with pytest.raises(tdsl.TdslError, match=r"N - [D9]|D") as caught:
         function(X)
     assert caught.value.code == "E0307"
+
+
+SIGNATURES = [
+    ("x: f32[*A, *B], y: f32[*A]", "E0224"), ("x: f32[N*N]", "E0278"), ("x: f32[N//2]", "E0278"),
+    ("x: f32[N%2]", "E0278"), ("x: f32[N-M]", "E0278"), ("x: f32[N-N]", "E0278"),
+    ("x: f32[-1]", "E0228"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("signature", "code"), SIGNATURES)
+def test_a_signature_that_no_call_fits(signature: str, code: str) -> None:
+    with pytest.raises(tdsl.TdslError) as caught:
+        tdsl.compile(f"def f({signature}):\n    return 1.0\n")
+    assert caught.value.code == code
+
+
+TOGETHER = [
+    ("y + q + r", ["there is no `q` here", "there is no `r` here", "there is no `y` here"]),
+    ("tanh(x, q=1) + zz", ["`tanh` has no parameter `q`", "there is no `zz` here"]),
+    ("(x + w) + zz", ["the axes [N] and [M] meet, and neither operand has them all",
+                      "there is no `zz` here"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "messages"), TOGETHER)
+def test_faults_of_one_line_are_told_together(body: str, messages: list[str]) -> None:
+    with pytest.raises(tdsl.TdslError) as caught:
+        tdsl.compile(f"def f(x: f32[N], w: f32[M]):\n    return {body}\n")
+    assert sorted(error.message for error in caught.value.errors) == sorted(messages)
+
+
+def test_a_fault_of_a_derivative_has_a_place() -> None:
+    text = "def h(x: f32[N]):\n    return x\n\ndef f(x: f32[N]):\n    return grad(h)(x)\n"
+    with pytest.raises(tdsl.TdslError, match="<text>:5:12") as caught:
+        tdsl.compile(text)
+    assert caught.value.code == "E0604"
 
 
 DECORATORS = ["foo", "staticmethod", "tdsl.jit", "vjp_of(nope)", "vjp_of()", "vjp_of(exp)",
@@ -287,7 +323,52 @@ def test_faulty_statement(body: str, code: str) -> None:
 HABITS = [
     ("sum(x, keepdims=True)", "drop keepdims"),
     ("torch.exp(x)", "not `torch.exp(x)`"),
-    ("np.float32", "not `np.exp(x)`"),
+    ("cast(x, np.float32)", "the dtype is called f32"),
+    ("torch.nn.functional.relu(x)", "not `torch.exp(x)`"),
+    *(
+        (f"{name}(x)", "write `")
+        for name in (
+            "matmul",
+            "bmm",
+            "mm",
+            "add",
+            "sub",
+            "mul",
+            "div",
+            "equal",
+            "bitwise_and",
+            "floor_divide",
+            "full_like",
+            "empty",
+            "count_nonzero",
+            "hypot",
+            "diag",
+            "swapaxes",
+            "view",
+            "masked_fill",
+            "to",
+            "astype",
+            "float",
+            "int",
+            "bool",
+            "inner",
+            "ne",
+            "signbit",
+            "expand_dims",
+            "tile",
+            "repeat",
+        )
+    ),
+    *((f"x.{name}()", "write `") for name in ("bool", "int", "double", "half", "float", "numel")),
+    *((f"x.{name}()", "drop it") for name in ("clone", "cuda", "contiguous")),
+    *((f"x.{name}", "type") for name in ("dtype", "ndim")),
+    ("x.device", "drop it"),
+    ("outer(x, x)", "y[N, M] = a * b"),
+    ("median(x)", "no sorting"),
+    ("mode(x)", "no sorting"),
+    ("cross(x, x)", "products"),
+    ("mse_loss(x, x)", "`mse`"),
+    ("scaled_dot_product_attention(x, x, x)", "`attention`"),
     ("x.view(3)", "flatten"),
     ("x.shape", "an axis name is its size"),
     ("x.detach()", "stop_gradient"),
@@ -301,3 +382,9 @@ def test_habits_of_other_libraries_get_a_remedy(body: str, hint: str) -> None:
     with pytest.raises(tdsl.TdslError) as caught:
         tdsl.compile(f"def f(x: f64[N, D]):\n    return {body}\n")
     assert hint in caught.value.hint
+
+
+def test_a_foreign_dtype_in_a_type_gets_a_remedy() -> None:
+    with pytest.raises(tdsl.TdslError) as caught:
+        tdsl.compile("def f(x: float[N]):\n    return x\n")
+    assert caught.value.hint == "the dtype is called f32"

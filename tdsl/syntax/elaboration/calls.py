@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tdsl import faults
-from tdsl.errors import Span
+from tdsl.errors import Span, a
 from tdsl.ir.dtype import DTYPES, AnyDtype, Dtype, DtypeTerm, DtypeVar
 from tdsl.ir.size import ONE, Size
 from tdsl.syntax import ast
@@ -21,7 +21,15 @@ from tdsl.syntax.elaboration.expressions import HANDLERS, describe, evaluate, st
 from tdsl.syntax.elaboration.frame import MAX_CALLS, Blame, Frame, axis_text
 from tdsl.syntax.elaboration.program import library_function
 from tdsl.syntax.elaboration.statements import Returned, run
-from tdsl.syntax.elaboration.suggest import FOREIGN_METHODS, FOREIGN_NAMES, meant
+from tdsl.syntax.elaboration.suggest import (
+    FOREIGN_DTYPES,
+    HABITS,
+    LIBRARIES,
+    dtype_hint,
+    foreign_hint,
+    meant,
+    method_hint,
+)
 from tdsl.syntax.elaboration.types import (
     bind_item,
     dtype_of,
@@ -52,23 +60,39 @@ def call(frame: Frame, expr: ast.Call) -> Meaning:
         return call_builtin(frame, function.name, expr, None)
     if isinstance(function, FunctionValue):
         return call_function(frame, function, expr, ())
-    raise frame.fail(faults.NOT_A_FUNCTION_VALUE, expr.function.span, found=describe(function))
+    hint = f"write `cast(x, {function})`" if isinstance(function, Dtype) else ""
+    raise frame.fail(
+        faults.NOT_A_FUNCTION_VALUE, expr.function.span, found=describe(function), hint=hint
+    )
 
 
 def _method(frame: Frame, expr: ast.Call, target: ast.Attribute) -> Meaning:
     """`x.sum(axis=D)` is `sum(x, axis=D)` for any function in scope."""
-    if isinstance(target.value, ast.Name) and target.value.id in FOREIGN_NAMES:
-        text = target.value.id
-        if text not in frame.variables and text not in frame.axes:
-            raise frame.fail(
-                faults.UNKNOWN_NAME, target.value.span, name=text, hint=FOREIGN_NAMES[text]
-            )
+    _refuse_library(frame, target)
     name = target.name
     program = frame.program
     if name in program.functions or name in program.imported or name not in BUILTINS:
         function = _function_named(frame, target)
         return call_function(frame, function, expr, (target.value,))
     return call_builtin(frame, name, expr, target.value)
+
+
+def _refuse_library(frame: Frame, target: ast.Attribute) -> None:
+    """Refuse `torch.exp` and `torch.nn.functional.relu`, unless the name is the program's own."""
+    root: ast.Expr = target
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if isinstance(root, ast.Name) and root.id in LIBRARIES:
+        if root.id in frame.variables or root.id in frame.axes:
+            return
+        hint = foreign_hint(root.id)
+        if target.name in DTYPES:
+            hint = f"write `{target.name}`"
+        elif target.name in FOREIGN_DTYPES:
+            hint = dtype_hint(target.name)
+        elif target.name in HABITS:
+            hint = HABITS[target.name]
+        raise frame.fail(faults.UNKNOWN_NAME, root.span, name=root.id, hint=hint)
 
 
 def _function_named(frame: Frame, target: ast.Attribute) -> FunctionValue:
@@ -78,27 +102,20 @@ def _function_named(frame: Frame, target: ast.Attribute) -> FunctionValue:
     found = program.imported.get(name) or library_function(name)
     if isinstance(found, FunctionValue):
         return found
-    hint = FOREIGN_METHODS.get(name) or meant(name, [*BUILTINS, *program.functions])
+    hint = method_hint(name) or meant(name, [*BUILTINS, *program.functions])
     raise frame.fail(faults.UNKNOWN_METHOD, target.name_span, name=name, hint=hint)
 
 
 def property_of(frame: Frame, expr: ast.Attribute) -> Meaning:
     """`x.T` and `x.mT`."""
-    owner = expr.value
-    if (
-        isinstance(owner, ast.Name)
-        and owner.id in FOREIGN_NAMES
-        and owner.id not in frame.variables
-    ):
-        hint = f"write `{expr.name}`" if expr.name in DTYPES else FOREIGN_NAMES[owner.id]
-        raise frame.fail(faults.UNKNOWN_NAME, owner.span, name=owner.id, hint=hint)
+    _refuse_library(frame, expr)
     value = tensor(frame, expr.value)
     if expr.name == "T":
         return Value(value.node, tuple(reversed(value.order)), value.dtype, value.weak)
     if expr.name == "mT" and len(value.order) >= 2:
         *batch, rows, columns = value.order
         return Value(value.node, (*batch, columns, rows), value.dtype)
-    hint = FOREIGN_METHODS.get(expr.name, "the properties are `.T` and `.mT`")
+    hint = method_hint(expr.name) or "the properties are `.T` and `.mT`"
     raise frame.fail(faults.UNKNOWN_METHOD, expr.name_span, name=expr.name, hint=hint)
 
 
@@ -204,7 +221,7 @@ def check_static(frame: Frame, param: ast.Param, meaning: Meaning, span: Span) -
     }[wanted]
     if not fits:
         found = repr(number) if isinstance(meaning, Value) else describe(meaning)
-        raise frame.fail(faults.WRONG_STATIC, span, name=param.name, wanted=wanted, found=found)
+        raise frame.fail(faults.WRONG_STATIC, span, name=param.name, wanted=a(wanted), found=found)
     return meaning
 
 

@@ -29,7 +29,15 @@ from tdsl.syntax.elaboration.frame import Frame, Session
 from tdsl.syntax.elaboration.program import Program, link_what_can_be
 from tdsl.syntax.elaboration.scope import unknown_names
 from tdsl.syntax.elaboration.statements import run
-from tdsl.syntax.elaboration.types import declare, dtype_of, is_pack, is_static, pack_name, shape_of
+from tdsl.syntax.elaboration.types import (
+    declare,
+    dtype_of,
+    is_pack,
+    is_static,
+    pack_name,
+    refuse_unbound,
+    shape_of,
+)
 from tdsl.syntax.elaboration.values import AxisValue, FunctionValue, Meaning, Poison, Value, weak
 from tdsl.syntax.parser import read_module
 from tdsl.transforms.simplify import tidy
@@ -244,6 +252,7 @@ def _parameters(
         if is_static(param) and param.type.dtype != "Axis":
             frame.variables[param.name] = _static(outside, param, statics)
     declare(frame, definition.params, dict(ranks) if ranks is not None else None)
+    refuse_unbound(frame, definition.params)
     frame.dtypes.update(dtypes)
     params = []
     for param in definition.params:
@@ -306,7 +315,7 @@ def _axis(
             exprs.append(ast.Number(item, span))
         else:
             raise frame.fail(
-                faults.WRONG_STATIC, span, name=param.name, wanted="Axis", found=repr(item)
+                faults.WRONG_STATIC, span, name=param.name, wanted="an Axis", found=repr(item)
             )
     return AxisValue(axes_of(frame, ast.Tuple(tuple(exprs), span), order))  # type: ignore[arg-type]
 
@@ -350,7 +359,7 @@ def faults_of(program: Program) -> list[TdslError]:
 
 
 def _collect(program: Program, name: str, errors: list[TdslError]) -> None:
-    """The faults of one function; where a line has one already, its names are not judged again."""
+    """The faults of one function; a name that is at fault already is not judged again."""
     definition = function_value(program, name).definition
     found: list[TdslError] = []
     if all(param.default is not None for param in definition.params if is_static(param)):
@@ -360,6 +369,7 @@ def _collect(program: Program, name: str, errors: list[TdslError]) -> None:
             found.append(error)
         except Poisoned:  # it needs a definition that could not be read
             pass
-    lines = {d.span.line for error in found for d in error.errors if d.span is not None}
+    places = {(d.span.line, d.span.column) for error in found for d in error.errors if d.span}
     unknown = unknown_names(program, definition)
-    errors += found + [e for e in unknown if e.span is not None and e.span.line not in lines]
+    errors += found
+    errors += [e for e in unknown if e.span and (e.span.line, e.span.column) not in places]

@@ -8,7 +8,7 @@ left for the call, and the errors found so far.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from tdsl import faults
@@ -76,6 +76,13 @@ class Frame:
         """The size in canonical form."""
         return self.session.canonical(size)
 
+    def located(self, error: TdslError, span: Span) -> TdslError:
+        """The error at a place of this function, where it has none of its own."""
+        source = self.program.line(span)
+        return type(error)(
+            tuple(d if d.span else replace(d, span=span, source=source) for d in error.errors)
+        )
+
     def require(
         self,
         left: Size,
@@ -98,7 +105,8 @@ class Frame:
             if holds:
                 return
             raise self.fail(faults.SIZE_CONDITION, span, why=why)
-        self.session.checks[Check(left, relation, right, why, span)] = None
+        source = self.program.line(span)
+        self.session.checks[Check(left, relation, right, why, span, source)] = None
 
     def note(self, value: Value, name: str, span: Span) -> Value:
         """Remember what the source calls a value."""

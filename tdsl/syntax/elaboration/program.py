@@ -147,7 +147,10 @@ def read_source(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise faults.UNREADABLE.at(file=path, reason=reason or "it cannot be opened") from None
+        start = Span(str(path), 1, 1, 1)
+        raise faults.UNREADABLE.at(
+            start, file=path, reason=reason or "it cannot be opened"
+        ) from None
 
 
 @cache
