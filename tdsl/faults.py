@@ -710,7 +710,7 @@ WRT_NOT_NAMES = Fault(
 WRONG_COTANGENTS = Fault(
     "E0270",
     "type",
-    "{expected} cotangents are needed, and there are {found}",
+    "the number of cotangents is {found}, not {expected}",
     "`vjp(f)` takes the tensor arguments, then a cotangent for each floating result.",
     "def g(x: f32) -> f32:\n    return x * x\n\ndef f(x: f32) -> f32:\n    return vjp(g)(x)[0]\n",
     "def g(x: f32) -> f32:\n    return x * x\n\ndef f(x: f32) -> f32:\n    return vjp(g)(x, 1.0)[0]\n",
@@ -770,6 +770,30 @@ FLATTEN_ONE = Fault(
     "A single position is torch's way to name the first axis of a run; here each axis is named.",
     "def f(x: f32[N, H, W]) -> f32[N, H*W]:\n    return flatten(x, 1)\n",
     "def f(x: f32[N, H, W]) -> f32[N, H*W]:\n    return flatten(x, axes=(H, W))\n",
+)
+STACK_AXIS = Fault(
+    "E0281",
+    "type",
+    "the axis of {count} stacked values is not {axis}",
+    "`stack` makes a new first axis, which is given a name or, as a size, the number of values.",
+    "def f(x: f32[N], y: f32[N]) -> f32[K, N]:\n    return stack((x, y), axis=0)\n",
+    "def f(x: f32[N], y: f32[N]) -> f32[K, N]:\n    return stack((x, y), axis=K)\n",
+)
+DEFINED_TWICE = Fault(
+    "E0282",
+    "name",
+    "`{name}` is defined twice",
+    "A file is not run from top to bottom, so no definition comes after another.",
+    "C = 1\nC = 2\n",
+    "C = 2\n",
+)
+BAD_DEFAULT = Fault(
+    "E0283",
+    "type",
+    "the default of a tensor is None, or of rank 0 a number",
+    "No array is known at the definition; `None` makes the parameter optional.",
+    "def f(x: f32[N], y: f32[N] = 1.0) -> f32[N]:\n    return x + y\n",
+    "def f(x: f32[N], y: f32 = 1.0) -> f32[N]:\n    return x + y\n",
 )
 UNBOUND_SIZE = Fault(
     "E0278",
@@ -920,7 +944,7 @@ CALL_DEVICE = Fault(
 NO_BACKEND = Fault(
     "E0310",
     "value",
-    "the backend `{backend}` is not available",
+    "`{backend}` is not available",
     "A pinned backend never falls back to another; `interpreter` is always there.",
     "",
     "",

@@ -105,6 +105,7 @@ CASES: list[tuple[str, str, Check]] = [
     ("x: f64[N, D], y: f64[D]", "concat((x, x), axis=N)", lambda x, y: np.concatenate((x, x))),
     ("x: f64[N, D]", "cat((x[:, 1:], x), axis=1)", lambda x: np.concatenate((x[:, 1:], x), 1)),
     ("x: f64[N, D]", "stack((x, -x), axis=K)", lambda x: np.stack((x, -x))),
+    ("x: f64[N, 4]", "cat(split(x, 2, axis=1), axis=1)", lambda x: x),
     ("x: f64[N, 4]", "split(x, 2, axis=1)[1]", lambda x: x[:, 2:]),
     ("x: f64[N, 4]", "chunk(x, 4, axis=1)[2]", lambda x: x[:, 2:3]),
     ("x: f64[N, D]", "pad(x, axis=D, low=1, high=2, value=7)",
@@ -169,6 +170,21 @@ def test_gradients_are_whole_on_the_closed_interval(bounds: str) -> None:
     assert tdsl.grad(function, wrt="x")(np.zeros(2)).tolist() == [1.0, 1.0]
 
 
+NOTED = [
+    ("norm(x, 2)", "it is `norm(x, axis=, ord=)`"),
+    ("pad(x, (1, 2))", "it is `pad(x, axis, low=, high=, value=)`"),
+    ("max(1, 2)", "it is `max(x, axis=)`"),
+]
+
+
+@pytest.mark.parametrize(("body", "note"), NOTED)
+def test_a_wrong_position_shows_what_the_built_in_takes(body: str, note: str) -> None:
+    with pytest.raises(tdsl.TdslError) as caught:
+        tdsl.compile(f"def f(x: f64[N]):\n    return {body}\n")
+    assert (caught.value.code, caught.value.note) == ("E0221", note)
+
+
+HELPER = "\ndef g(x: T[N], n: int):\n    return x * n\n"
 REFUSED = [
     # parameters and result, body, code, what is said
     ("a: f64[N, K], b: f64[M, K]", 'einsum("ij,kl->jl", a, b)', "E0217", "[K, K]"),
@@ -211,6 +227,18 @@ REFUSED = [
     ("x: bool[N]", "-x", "E0229", "`-` needs numbers, not bool"),
     ("x: bool[N]", "x - x", "E0229", "write `cast(x, f32)` first"),
     ("x: bool[N]", "abs(x)", "E0229", "`abs` needs numbers"),
+    ("x: i64[N]", "x << 0.5", "E0232", "fraction"),
+    ("x: f64[N]", "x << 1", "E0229", "`<<` needs integers, not f64"),
+    ("x: f64[N, D]", "rename(x, {N: K, D: K})", "E0217", "[K, K]"),
+    ("x: f64[N]", "stack((x, x), axis=0)", "E0281", "name the new axis: `axis=K`"),
+    ("x: f64[N]", "cat(())", "E0211", "not an empty tuple"),
+    ("x: f64[N]", "cat(x)", "E0211", "not a value"),
+    ("x: f64[N, D]", "x[..., 0, ...]", "E0262", "`...` stands once"),
+    ("x: f64[N]", "grad(exp)(x)", "E0280", "`exp`"),
+    ("x: f64[N]", "g(x, N)", "E0213", "sizes are known at the call"),
+    ("x: f64[N]", "x > 0 & x < 1", "E0236", "`&` and `|` bind tighter"),
+    ("x: f64[N]", "x[True]", "E0244", "an index must be"),
+    ("x: f64[N]", "f'{x}'", "E0111", "strings are plain"),
 ]  # fmt: skip
 
 
@@ -219,7 +247,7 @@ REFUSED = [
 )
 def test_what_has_no_meaning_is_refused(signature: str, body: str, code: str, said: str) -> None:
     with pytest.raises(tdsl.TdslError) as caught:
-        tdsl.compile(f"def f({signature}):\n    return {body}\n")
+        tdsl.compile(f"def f({signature}):\n    return {body}\n{HELPER}")
     assert caught.value.code == code
     assert caught.value.span is not None
     assert caught.value.span.file == "<text>"
@@ -243,7 +271,8 @@ def test_a_negative_size_is_an_error_at_the_call(body: str) -> None:
 SIGNATURES = [
     ("x: f32[*A, *B], y: f32[*A]", "E0224"), ("x: f32[N*N]", "E0278"), ("x: f32[N//2]", "E0278"),
     ("x: f32[N%2]", "E0278"), ("x: f32[N-M]", "E0278"), ("x: f32[N-N]", "E0278"),
-    ("x: f32[-1]", "E0228"),
+    ("x: f32[-1]", "E0228"), ("x: f32[f32]", "E0214"), ("x: f32[inf]", "E0214"),
+    ("x: f32[N], y: f32[N] = 1.0", "E0283"), ("x: f32, y: f32 = K", "E0283"),
 ]  # fmt: skip
 
 
@@ -274,6 +303,13 @@ def test_a_fault_of_a_derivative_has_a_place() -> None:
     with pytest.raises(tdsl.TdslError, match="<text>:5:12") as caught:
         tdsl.compile(text)
     assert caught.value.code == "E0604"
+
+
+@pytest.mark.parametrize("text", [f"{HELPER}{HELPER}", "C = 1\nC = 2\n", f"g = 1\n{HELPER}"])
+def test_a_name_is_defined_once(text: str) -> None:
+    with pytest.raises(tdsl.TdslError) as caught:
+        tdsl.compile(text)
+    assert caught.value.code == "E0282"
 
 
 DECORATORS = ["foo", "staticmethod", "tdsl.jit", "vjp_of(nope)", "vjp_of()", "vjp_of(exp)",
@@ -310,6 +346,14 @@ FAULTY = [
     ("from nowhere import foo\n    return x", "E0276"),
     ("from norms import rms_norm as r\n    return x", "E0276"),
     ('assert (N > 9, "bad")\n    return x', "E0211"),
+    ("x[0] = 1\n    return x", "E0251"),
+    ("x[1:] = 1\n    return x", "E0251"),
+    ("x[0] += 1\n    return x", "E0251"),
+    ("pass\n    return x", "E0201"),
+    ("print(x)\n    return x", "E0201"),
+    ("exp(x)\n    return x", "E0254"),
+    ("try:\n        return x", "E0111"),
+    ("match x:\n        return x", "E0111"),
 ]
 
 

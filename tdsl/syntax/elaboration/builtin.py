@@ -7,10 +7,10 @@ may be left out end in `=`, one that takes all further positions begins with `*`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tdsl import faults
-from tdsl.errors import Fault, InternalError, Span
+from tdsl.errors import Fault, InternalError, Span, TdslError
 from tdsl.ir.dtype import AnyDtype, Dtype, DtypeTerm, DtypeVar
 from tdsl.ir.node import Op
 from tdsl.ir.size import Size
@@ -175,7 +175,13 @@ def call_builtin(frame: Frame, name: str, expr: ast.Call, first: ast.Expr | None
             faults.MISSING_ARGUMENT, expr.span, argument=missing[0], name=name,
             hint=f"it is `{known.text}`",
         )  # fmt: skip
-    return known.apply(Given(frame, name, expr.span, bound, rest, keywords))
+    try:
+        return known.apply(Given(frame, name, expr.span, bound, rest, keywords))
+    except TdslError as error:
+        if error.code == faults.POSITION_OUT_OF_RANGE.code and not error.note:
+            diagnostic = replace(error.errors[0], note=f"it is `{known.text}`")
+            raise type(error)((diagnostic,)) from None
+        raise
 
 
 def unknown_keyword(

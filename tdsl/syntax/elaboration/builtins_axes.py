@@ -41,7 +41,7 @@ from tdsl.syntax.elaboration.arithmetic import (
 )
 from tdsl.syntax.elaboration.axes import axes_of, extent, new_axis, try_size, whole_axis
 from tdsl.syntax.elaboration.builtin import Given, builtin
-from tdsl.syntax.elaboration.expressions import size_value, tensor
+from tdsl.syntax.elaboration.expressions import as_value, describe, evaluate, size_value
 from tdsl.syntax.elaboration.frame import Frame, axis_text
 from tdsl.syntax.elaboration.types import refuse_twice
 from tdsl.syntax.elaboration.values import Meaning, Value, weak
@@ -231,10 +231,12 @@ def _joined_axis(frame: Frame, expr: ast.Expr, part: Value, parts: list[Value]) 
 
 
 def _tuple_of(given: Given, name: str) -> list[Value]:
-    expr = given.arguments[name]
-    if not isinstance(expr, ast.Tuple) or not expr.items:
-        raise given.fail(faults.NOT_A_VALUE, name, what="a tuple of values", found="one value")
-    return [settle(given.frame, tensor(given.frame, item)) for item in expr.items]
+    frame, expr = given.frame, given.arguments[name]
+    parts = evaluate(frame, expr)
+    if not isinstance(parts, tuple) or not parts:
+        found = "an empty tuple" if parts == () else describe(parts)
+        raise given.fail(faults.NOT_A_VALUE, name, what="a tuple of values", found=found)
+    return [settle(frame, as_value(frame, part, expr.span)) for part in parts]
 
 
 @builtin("stack(values, axis)")
@@ -253,6 +255,12 @@ def _stack(given: Given) -> Meaning:
             found=axis_text(other.order),
         )
     count = as_size(len(parts))
+    named = try_size(frame, given.arguments["axis"])
+    if named is not None and named.constant not in (None, len(parts)):
+        raise given.fail(
+            faults.STACK_AXIS, "axis", count=len(parts), axis=named,
+            hint="name the new axis: `axis=K`",
+        )  # fmt: skip
     axis = new_axis(frame, given.arguments["axis"], count, given.span)
     nodes = [as_dtype(frame, part, dtype, given.span) for part in parts]
     pieces = tuple(Piece((), (InRange(index(axis) - i, ONE),)) for i in range(len(parts)))

@@ -240,13 +240,7 @@ def _parameters(
     dtypes: Mapping[str, Dtype | DtypeVar],
 ) -> tuple[Param, ...]:
     """Bind every parameter: static ones to their values, tensors to inputs."""
-    seen: set[str] = set()
-    for param in definition.params:
-        if param.name in seen:
-            raise frame.fail(faults.PARAMETER_TWICE, param.name_span, name=param.name)
-        if param.name in ("backend", "target", "grad"):
-            raise frame.fail(faults.RESERVED_PARAMETER, param.name_span, name=param.name)
-        seen.add(param.name)
+    _check_parameters(frame, definition)
     outside = Frame(frame.session, frame.program, "", callers=("default",))
     for param in definition.params:
         if is_static(param) and param.type.dtype != "Axis":
@@ -271,6 +265,28 @@ def _parameters(
         if is_static(param) and param.type.dtype == "Axis":
             frame.variables[param.name] = _axis(frame, param, statics, first)
     return tuple(params)
+
+
+def _check_parameters(frame: Frame, definition: ast.FunctionDef) -> None:
+    """Refuse names and defaults that no parameter may have."""
+    seen: set[str] = set()
+    for param in definition.params:
+        if param.name in seen:
+            raise frame.fail(faults.PARAMETER_TWICE, param.name_span, name=param.name)
+        if param.name in ("backend", "target", "grad"):
+            raise frame.fail(faults.RESERVED_PARAMETER, param.name_span, name=param.name)
+        seen.add(param.name)
+        if not is_static(param) and not _is_tensor_default(param):
+            raise frame.fail(faults.BAD_DEFAULT, param.span)
+
+
+def _is_tensor_default(param: ast.Param) -> bool:
+    match param.default:
+        case None | ast.NoneValue():
+            return True
+        case ast.Number() | ast.Boolean() | ast.Unary(op="-", value=ast.Number()):
+            return not param.type.axes
+    return False
 
 
 def _tensor(frame: Frame, param: ast.Param) -> Param:
@@ -344,7 +360,7 @@ def check_program(program: Program) -> None:
 
 def faults_of(program: Program) -> list[TdslError]:
     """The faults of a program's constants and functions."""
-    errors = wrong_decorators(program)
+    errors = wrong_decorators(program) + _defined_twice(program)
     for name, assign in program.constants.items():
         try:
             _evaluated(program, assign)
@@ -355,6 +371,21 @@ def faults_of(program: Program) -> list[TdslError]:
             _collect(program, name, errors)
     for name in program.functions:
         _collect(program, name, errors)
+    return errors
+
+
+def _defined_twice(program: Program) -> list[TdslError]:
+    """An error for each definition of a name that has one already."""
+    frame = Frame(Session(), program, "")
+    targets = (assign.target for assign in program.module.constants)
+    places = [(target.id, target.span) for target in targets if isinstance(target, ast.Name)]
+    places += [(function.name, function.span) for function in program.module.functions]
+    seen: set[str] = set()
+    errors = []
+    for name, span in sorted(places, key=lambda place: (place[1].line, place[1].column)):
+        if name in seen:
+            errors.append(frame.fail(faults.DEFINED_TWICE, span, name=name))
+        seen.add(name)
     return errors
 
 

@@ -89,9 +89,10 @@ def static_value(frame: Frame, expr: ast.Expr) -> Meaning:
     """The compile-time value of an expression: a number, string, None, dtype, function or tuple."""
     meaning = evaluate(frame, expr)
     if isinstance(meaning, Value) and meaning.static is None:
-        raise frame.fail(
-            faults.NOT_STATIC, expr.span, hint="use `where(condition, a, b)` for values of arrays"
-        )
+        hint = "use `where(condition, a, b)` for values of arrays"
+        if meaning.weak:
+            hint = "sizes are known at the call: write `assert`, `where` or an `int` parameter"
+        raise frame.fail(faults.NOT_STATIC, expr.span, hint=hint)
     return meaning
 
 
@@ -189,6 +190,9 @@ def _compare(frame: Frame, expr: ast.Compare) -> Meaning:
     if len(expr.rest) == 1:
         op, right = expr.rest[0]
         return _one_comparison(frame, expr.first, op, right, expr.span)
+    if any(isinstance(middle, ast.Binary) and middle.op in "&|" for _, middle in expr.rest[:-1]):
+        hint = "`&` and `|` bind tighter: write `(a < b) & (b < c)`"
+        raise frame.fail(faults.CHAINED_COMPARISON, expr.span, hint=hint)
     left, results = expr.first, []
     for op, right in expr.rest:
         result = _one_comparison(frame, left, op, right, expr.span)

@@ -17,6 +17,7 @@ from tdsl.ir.dtype import AnyDtype, Dtype, variables
 from tdsl.ir.function import Check, DtypeKind, Origin
 from tdsl.ir.node import Node
 from tdsl.ir.size import Atom, Axis, Size, is_nonnegative, rebuild
+from tdsl.ir.size import name as name_size
 from tdsl.syntax.elaboration.values import Meaning, Value
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class Frame:
     ) -> TdslError:
         """The error for a fault of this function, with the source line it stands on."""
         source = self.program.line(span)
-        return fault.at(span, hint=hint, note=note, source=source, **particulars)
+        shown = {k: size_text(v) if isinstance(v, Size) else v for k, v in particulars.items()}
+        return fault.at(span, hint=hint, note=note, source=source, **shown)
 
     def size(self, size: Size) -> Size:
         """The size in canonical form."""
@@ -152,4 +154,13 @@ def allowed(dtype: Dtype, kind: DtypeKind) -> bool:
 
 def axis_text(axes: Iterable[Axis]) -> str:
     """Axes as a message shows them."""
-    return "[" + ", ".join(map(str, axes)) + "]"
+    return "[" + ", ".join(map(size_text, axes)) + "]"
+
+
+def size_text(size: Size) -> str:
+    """A size as a message shows it: a renamed axis by the name that it was given."""
+    return str(rebuild(size, _given_name))
+
+
+def _given_name(atom: Atom) -> Size | None:
+    return name_size(atom.name.partition(".")[0]) if atom.kind == "copy" and atom.name else None

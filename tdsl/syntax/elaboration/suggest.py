@@ -22,6 +22,9 @@ FOREIGN_KEYWORDS = {
     "device": "a result lies where the arguments lie: drop device",
 }
 HABITS = {
+    "pass": "leave the branch out",
+    "break": "write a static `if` inside the loop",
+    "continue": "write a static `if` inside the loop",
     "print": "a program has no effects; `tdsl run` prints results",
     "len": "an axis name is its size: write `N`",
     "size": "an axis name is its size: write `N`",

@@ -14,6 +14,7 @@ from tdsl.ir.dtype import DTYPES, AnyDtype, DtypeVar
 from tdsl.ir.size import ONE, ZERO, Size, floordiv, mod, name, pack
 from tdsl.syntax import ast
 from tdsl.syntax.elaboration.axes import name_size, size_of, try_size
+from tdsl.syntax.elaboration.expressions import NAMED
 from tdsl.syntax.elaboration.frame import Frame, axis_text
 from tdsl.syntax.elaboration.suggest import dtype_hint
 from tdsl.syntax.elaboration.values import Value
@@ -65,6 +66,8 @@ def _declare_name(
     frame: Frame, item: ast.Expr, ranks: dict[str, int] | None, has_axis: bool
 ) -> None:
     if isinstance(item, ast.Name):
+        if item.id in DTYPES or item.id in NAMED:
+            raise frame.fail(faults.NOT_A_SIZE, item.span)
         if item.id not in frame.variables:
             frame.axes.setdefault(item.id, name(item.id))
         return
