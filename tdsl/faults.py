@@ -870,7 +870,7 @@ NO_GRADIENT_PATH = Fault(
 GRAD_NEEDS_SCALAR = Fault(
     "E0604",
     "type",
-    "`grad` needs a function with one floating rank-0 result; `{function}` has {count} floating ones",
+    "`grad` needs a function with one floating rank-0 result; `{function}` gives {found}",
     "The gradient of a value with axes is a Jacobian; `vjp` multiplies it by a cotangent.",
     "def f(x: f32[N]) -> f32[N]:\n    return x * x\n\ng = grad(f)\n",
     "def f(x: f32[N]) -> f32:\n    return sum(x * x)\n\ng = grad(f)\n",

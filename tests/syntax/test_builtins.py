@@ -238,6 +238,8 @@ REFUSED = [
     ("x: f64[N]", "g(x, N)", "E0213", "sizes are known at the call"),
     ("x: f64[N]", "x > 0 & x < 1", "E0236", "`&` and `|` bind tighter"),
     ("x: f64[N]", "x[True]", "E0244", "an index must be"),
+    ("x: f64[N, D]", "reshape(x, -1)", "E0242", "does not reshape to [-1]"),
+    ("x: f64[N]", "reshape(x, -1, -N)", "E0242", "does not reshape to [-1, -N]"),
     ("x: f64[N]", "f'{x}'", "E0111", "strings are plain"),
 ]  # fmt: skip
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tdsl import faults
+from tdsl.errors import Span, TdslError
 from tdsl.ir.dtype import BOOL, F32, I64, AnyDtype, compute
 from tdsl.ir.index_map import IndexMap, InRange, Piece
 from tdsl.ir.node import Node
@@ -43,7 +46,7 @@ from tdsl.syntax.elaboration.axes import axes_of, extent, new_axis, try_size, wh
 from tdsl.syntax.elaboration.builtin import Given, builtin
 from tdsl.syntax.elaboration.expressions import as_value, describe, evaluate, size_value
 from tdsl.syntax.elaboration.frame import Frame, axis_text
-from tdsl.syntax.elaboration.types import refuse_twice
+from tdsl.syntax.elaboration.types import expr_text, refuse_twice
 from tdsl.syntax.elaboration.values import Meaning, Value, weak
 from tdsl.transforms.simplify import tidy
 
@@ -135,6 +138,8 @@ def _reshape(given: Given) -> Meaning:
     exprs = given.rest
     if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
         exprs = exprs[0].items
+    if any(isinstance(expr, ast.Unary) for expr in exprs):
+        raise _no_reshape(frame, x, exprs, given.span)
     target = [extent(frame, expr) for expr in exprs]
     source = [axis for axis in x.order if axis != ONE]
     wanted = [size for size in target if size != ONE]
@@ -142,10 +147,7 @@ def _reshape(given: Given) -> Meaning:
     while source or wanted:
         left, right = _factors(frame, source, wanted)
         if not left or not right:
-            raise frame.fail(
-                faults.CANNOT_RESHAPE, given.span, a=axis_text(x.order), b=axis_text(target),
-                hint="name the axes with `unflatten` and `flatten`",
-            )  # fmt: skip
+            raise _no_reshape(frame, x, exprs, given.span)
         whole = _product(left)
         if left != right:
             node = flatten_axes(node, left, whole) if len(left) > 1 else node
@@ -153,6 +155,15 @@ def _reshape(given: Given) -> Meaning:
         source, wanted = source[len(left) :], wanted[len(right) :]
     refuse_twice(frame, target, given.span)
     return Value(node, tuple(target), x.dtype)
+
+
+def _no_reshape(frame: Frame, x: Value, exprs: Sequence[ast.Expr], span: Span) -> TdslError:
+    """The error for sizes that do not fit; -1 has no meaning."""
+    sizes = f"[{', '.join(map(expr_text, exprs))}]"
+    return frame.fail(
+        faults.CANNOT_RESHAPE, span, a=axis_text(x.order), b=sizes,
+        hint="name the axes with `unflatten` and `flatten`",
+    )  # fmt: skip
 
 
 def _factors(frame: Frame, source: list[Size], wanted: list[Size]) -> tuple[list[Size], list[Size]]:

@@ -162,7 +162,11 @@ def elaborate(
     if floating:
         graph = _elaborate(function, statics or {}, ranks, given, floating)
     for kind, wrt, _ in function.derivative:
-        graph = TRANSFORMS[kind](graph, wrt)
+        try:
+            graph = TRANSFORMS[kind](graph, wrt)
+        except TdslError as error:
+            place = program.constants[name].value.span
+            raise Frame(Session(), program, "").located(error, place) from None
     return replace(graph, name=name)
 
 
