@@ -1,4 +1,4 @@
-"""Built-ins that move and make axes, and those that create values."""
+"""Built-ins that move, join and split axes."""
 
 from __future__ import annotations
 
@@ -8,29 +8,20 @@ from tdsl import faults
 from tdsl.errors import Span, TdslError
 from tdsl.ir.dtype import BOOL, F32, I64, AnyDtype, compute
 from tdsl.ir.index_map import IndexMap, InRange, Piece
-from tdsl.ir.node import Node
 from tdsl.ir.size import ONE, ZERO, Size, as_size, floordiv, index, mod
 from tdsl.ops import (
     add,
     arange,
-    cast_to,
     concat_axis,
     constant,
-    div,
-    equal,
     flatten_axes,
     flip_axis,
     greater_equal,
     less_equal,
-    maximum,
-    mul,
     pad_axis,
-    pow_,
     rename,
     roll_axis,
-    size_,
     slice_axis,
-    sub,
     take,
     unflatten_axis,
     where,
@@ -42,12 +33,12 @@ from tdsl.syntax.elaboration.arithmetic import (
     common_dtype,
     settle,
 )
-from tdsl.syntax.elaboration.axes import axes_of, extent, new_axis, try_size, whole_axis
+from tdsl.syntax.elaboration.axes import axes_of, extent, new_axis, try_size
 from tdsl.syntax.elaboration.builtin import Given, builtin
-from tdsl.syntax.elaboration.expressions import as_value, describe, evaluate, size_value
+from tdsl.syntax.elaboration.expressions import as_value, describe, evaluate
 from tdsl.syntax.elaboration.frame import Frame, axis_text
 from tdsl.syntax.elaboration.types import expr_text, refuse_twice
-from tdsl.syntax.elaboration.values import Meaning, Value, weak
+from tdsl.syntax.elaboration.values import Meaning, Value
 from tdsl.transforms.simplify import tidy
 
 
@@ -370,13 +361,14 @@ def _expand(given: Given) -> Meaning:
     exprs = given.rest
     if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
         exprs = exprs[0].items
-    order = _shape(frame, exprs)
+    order = listed_axes(frame, exprs)
     if not set(x.axes) <= set(order):
         raise given.fail(faults.WRONG_AXES, expected=axis_text(order), found=axis_text(x.order))
     return Value(x.node, order, x.dtype)
 
 
-def _shape(frame: Frame, exprs: tuple[ast.Expr, ...]) -> tuple[Size, ...]:
+def listed_axes(frame: Frame, exprs: tuple[ast.Expr, ...]) -> tuple[Size, ...]:
+    """The axes of a value to be made, from sizes and packs."""
     order: list[Size] = []
     for expr in exprs:
         if isinstance(expr, ast.Star) and isinstance(expr.value, ast.Name):
@@ -402,12 +394,13 @@ def _triangle(given: Given) -> Meaning:
     offset = constant(value=given.integer("diagonal", 0), dtype=I64)
     place = tidy(add(arange(axis=rows), offset))
     compare = greater_equal if given.name == "tril" else less_equal
-    zero = constant(value=_number_of(x.dtype, 0), dtype=compute(x.dtype))
+    zero = constant(value=number_of(x.dtype, 0), dtype=compute(x.dtype))
     node = where(compare(place, arange(axis=columns)), x.node, zero)
     return Value(node, x.order, x.dtype)
 
 
-def _number_of(dtype: AnyDtype, number: float) -> bool | int | float:
+def number_of(dtype: AnyDtype, number: float) -> bool | int | float:
+    """The number as Python has it for a constant of the dtype."""
     if dtype == BOOL:
         return bool(number)
     kind = getattr(dtype, "kind", "float")
@@ -422,91 +415,3 @@ def _diagonal(given: Given) -> Meaning:
     frame.require(rows, "<=", columns, given.span, f"`diagonal` needs {rows} <= {columns}")
     node = take(x.node, arange(axis=rows), axis=columns)
     return Value(node, x.order[:-1], x.dtype)
-
-
-# creation
-
-
-@builtin("zeros(*axes, dtype=)", "ones(*axes, dtype=)")
-def _filled(given: Given) -> Meaning:
-    """All zeros or ones, in f32 unless told; only the axes' sizes matter."""
-    return _full(given, given.rest, 1.0 if given.name == "ones" else 0.0, F32)
-
-
-@builtin("zeros_like(x, dtype=)", "ones_like(x, dtype=)")
-def _filled_like(given: Given) -> Meaning:
-    """All zeros or ones, with the axes and the dtype of `x`."""
-    x = settle(given.frame, given.tensor("x"))
-    dtype = given.dtype("dtype", x.dtype)
-    number = _number_of(dtype, 1.0 if given.name == "ones_like" else 0.0)
-    return Value(constant(value=number, dtype=compute(dtype)), x.order, dtype)
-
-
-def _full(given: Given, exprs: tuple[ast.Expr, ...], number: float, default: AnyDtype) -> Value:
-    if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
-        exprs = exprs[0].items
-    dtype = given.dtype("dtype", default)
-    node = constant(value=_number_of(dtype, number), dtype=compute(dtype))
-    return Value(node, _shape(given.frame, exprs), dtype)
-
-
-@builtin("full(axes, value, dtype=)")
-def _full_value(given: Given) -> Meaning:
-    """One value everywhere; of the value's kind unless told."""
-    frame, expr = given.frame, given.arguments["axes"]
-    order = _shape(frame, expr.items if isinstance(expr, ast.Tuple) else (expr,))
-    value = given.tensor("value")
-    if value.order:
-        raise given.fail(faults.WRONG_AXES, "value", expected="[]", found=axis_text(value.order))
-    if given.has("dtype"):
-        dtype = given.dtype("dtype", F32)
-        return Value(as_dtype(frame, value, dtype, given.span), order, dtype)
-    settled = settle(frame, value)
-    return Value(settled.node, order, settled.dtype)
-
-
-@builtin("arange(start, stop=, step=, dtype=)")
-def _arange(given: Given) -> Meaning:
-    """`arange(N)` runs along the axis N; `arange(a, b, step)` along one of the size that follows."""
-    frame = given.frame
-    dtype = given.dtype("dtype", I64)
-    if not given.has("stop"):
-        axis = extent(frame, given.arguments["start"])
-        return Value(_as(arange(axis=axis), dtype), (axis,), dtype)
-    start, stop, step = given.size("start"), given.size("stop"), 1
-    if given.has("step"):
-        step = given.integer("step")
-        if step == 0:
-            raise given.fail(faults.BAD_STEP, "step")
-    span = stop - start if step > 0 else start - stop
-    whole_axis(frame, frame.size(span), given.span)
-    axis = frame.size(floordiv(span + (abs(step) - 1), as_size(abs(step))))
-    node = tidy(mul(arange(axis=axis), constant(value=step, dtype=I64)))
-    node = add(node, tidy(size_(value=start)))
-    return Value(_as(node, dtype), (axis,), dtype)
-
-
-def _as(node: Node, dtype: AnyDtype) -> Node:
-    return tidy(cast_to(node, compute(dtype)))
-
-
-@builtin("linspace(a, b, axis, dtype=)", "logspace(a, b, axis, dtype=)")
-def _linspace(given: Given) -> Meaning:
-    """Both ends included: `a + i * (b - a) / (N - 1)`."""
-    axis, dtype = extent(given.frame, given.arguments["axis"]), given.dtype("dtype", F32)
-    a, b = given.tensor("a"), given.tensor("b")
-    last = given.elementwise(maximum, size_value(axis - 1), weak(1))
-    step = given.elementwise(div, given.elementwise(sub, b, a), last)
-    place = Value(_as(arange(axis=axis), dtype), (axis,), dtype)
-    value = given.elementwise(add, given.elementwise(mul, place, step), a)
-    return given.elementwise(pow_, weak(10.0), value) if given.name == "logspace" else value
-
-
-@builtin("eye(N, M, dtype=)")
-def _eye(given: Given) -> Meaning:
-    """1 where both positions are equal, 0 elsewhere."""
-    rows, columns = (extent(given.frame, given.arguments[name]) for name in "NM")
-    refuse_twice(given.frame, (rows, columns), given.span)
-    dtype = given.dtype("dtype", F32)
-    node = cast_to(equal(arange(axis=rows), arange(axis=columns)), compute(dtype))
-    return Value(node, (rows, columns), dtype)

@@ -17,7 +17,10 @@ from tdsl.ops import cast_to, input_
 from tdsl.syntax import ast
 from tdsl.syntax.elaboration import (  # noqa: F401  (each enters its built-ins and handlers)
     builtins_axes,
+    builtins_contraction,
+    builtins_creation,
     builtins_math,
+    builtins_reductions,
     names,
     slices,
 )
