@@ -16,6 +16,7 @@ import torch
 import tdsl
 from tdsl.errors import TdslError
 from tdsl.faults import catalogue
+from tdsl.kernels import activations
 from tdsl.syntax.elaboration.entry import check_program
 from tdsl.syntax.elaboration.program import load_program
 
@@ -150,6 +151,7 @@ ROWS: list[tuple[str, Callable[[], object], str]] = [
     ("E0212", lambda: tdsl.grad(None), "not a NoneType"),  # type: ignore[arg-type]
     ("E0212", lambda: tdsl.vjp(bare), "@tdsl.jit"),  # type: ignore[arg-type]
     ("E0212", lambda: tdsl.grad(M), "`.scale`, `.typed`"),
+    ("E0229", lambda: activations.relu(np.arange(3)), "`relu` needs floating values, not i64"),
     ("E0308", lambda: tdsl.compile(3), "not an int"),  # type: ignore[arg-type]
     ("E0308", lambda: tdsl.compile(b"N = 1"), "not a bytes"),  # type: ignore[arg-type]
     ("E0308", lambda: tdsl.load(3), "not an int"),  # type: ignore[arg-type]

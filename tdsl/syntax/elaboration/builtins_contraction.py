@@ -49,7 +49,7 @@ def contract(
     is_integer = isinstance(dtype, Dtype) and dtype.kind != "float"
     stored = accumulate(dtype) if is_integer else dtype if a.dtype == b.dtype else compute(dtype)
     nodes = [tidy(cast_to(rounded(v).node, stored)) for v in (a, b)]
-    node = dot(*nodes, axes=unit_free(axes))
+    node = dot(*nodes, axes=unit_free(tuple(axes)))
     if is_integer:
         return Value(node, tuple(order), stored)
     return Value(tidy(cast_to(node, compute(dtype))), tuple(order), dtype)
@@ -153,7 +153,7 @@ def _lettered(value: Value, order: Sequence[Size]) -> Value:
     """The value with its axes renamed by position; unit axes are left out."""
     moved = {old: new for old, new in zip(value.order, order, strict=True) if old != new}
     node = rename(value.node, moved) if moved else value.node
-    return Value(node, unit_free(order), value.dtype, value.weak)
+    return Value(node, unit_free(tuple(order)), value.dtype, value.weak)
 
 
 def _product_of(frame: Frame, values: Sequence[Value], kept: Sequence[Size], span: Span) -> Value:

@@ -243,7 +243,7 @@ def invoke(
     if whole and derivative_of(function) is not None:
         return call_with_derivative(frame, function, bound, span, invoke)
     blame = frame.blame
-    if blame is None and function.program is not frame.program:
+    if blame is None and function.program.is_library and not frame.program.is_library:
         blame = Blame(frame, span, function.name)
     inner = Frame(
         frame.session, function.program, function.name, callers=(*(frame.callers or ("",)), key),

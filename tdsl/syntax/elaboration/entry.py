@@ -28,7 +28,7 @@ from tdsl.syntax.elaboration.axes import axes_of
 from tdsl.syntax.elaboration.calculus import TRANSFORMS, derivative_of, wrong_decorators
 from tdsl.syntax.elaboration.calls import check_static, invoke, typed_results
 from tdsl.syntax.elaboration.expressions import Poisoned, evaluate, static_value
-from tdsl.syntax.elaboration.frame import Frame, Session
+from tdsl.syntax.elaboration.frame import Blame, Frame, Session
 from tdsl.syntax.elaboration.program import Program, link_what_can_be
 from tdsl.syntax.elaboration.scope import unknown_names
 from tdsl.syntax.elaboration.statements import run
@@ -184,6 +184,9 @@ def _elaborate(
     definition = function.definition
     session = Session()
     frame = Frame(session, function.program, definition.name)
+    if function.program.is_library:
+        outside = Frame(session, function.program, definition.name)
+        frame.blame = Blame(outside, definition.span, definition.name)
     try:
         params = _parameters(frame, definition, statics, ranks, given, dtypes)
         meaning = _results(frame, function)

@@ -44,7 +44,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """The call of another file's function, which answers for the dtypes that it is given."""
+    """The call of a library function, where the dtypes that it does not take are told of."""
 
     frame: Frame
     span: Span

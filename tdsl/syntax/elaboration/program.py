@@ -47,6 +47,11 @@ class Program:
             if isinstance(target, ast.Name)
         }
 
+    @property
+    def is_library(self) -> bool:
+        """Whether the file is of the standard library."""
+        return Path(self.module.file).parent == data_path("kernels")
+
     def line(self, span: Span) -> str:
         """The source line of a span of this file; empty for another file's."""
         if span.file != self.module.file:
