@@ -307,7 +307,14 @@ def test_a_fault_of_a_derivative_has_a_place() -> None:
     assert caught.value.code == "E0604"
 
 
-@pytest.mark.parametrize("text", [f"{HELPER}{HELPER}", "C = 1\nC = 2\n", f"g = 1\n{HELPER}"])
+TWO_DERIVATIVES = "def a(x: f32):\n    return x\n" + "".join(
+    f"\n@vjp_of(a)\ndef {name}(x: f32, y: f32, dy: f32):\n    return dy\n" for name in "bc"
+)
+
+
+@pytest.mark.parametrize(
+    "text", [f"{HELPER}{HELPER}", "C = 1\nC = 2\n", f"g = 1\n{HELPER}", TWO_DERIVATIVES]
+)
 def test_a_name_is_defined_once(text: str) -> None:
     with pytest.raises(tdsl.TdslError) as caught:
         tdsl.compile(text)
@@ -351,6 +358,8 @@ FAULTY = [
     ("x[0] = 1\n    return x", "E0251"),
     ("x[1:] = 1\n    return x", "E0251"),
     ("x[0] += 1\n    return x", "E0251"),
+    ("for i in range(2):\n        x[i] = 1\n    return x", "E0251"),
+    ("y[N, M] = x\n    return y", "E0202"),
     ("pass\n    return x", "E0201"),
     ("print(x)\n    return x", "E0201"),
     ("exp(x)\n    return x", "E0254"),

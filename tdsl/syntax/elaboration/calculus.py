@@ -189,15 +189,22 @@ def _owner(decorator: ast.Expr) -> str | None:
 
 
 def wrong_decorators(program: Program) -> list[TdslError]:
-    """An error for each decorator that is not `@vjp_of` of another function in the file."""
+    """An error for each decorator but the first `@vjp_of` of another function in the file."""
     names = {function.name for function in program.module.functions} | program.module.broken
     frame = Frame(Session(), program, "")
-    return [
-        frame.fail(faults.WRONG_DECORATOR, decorator.span)
-        for function in program.module.functions
-        for decorator in function.decorators
-        if _owner(decorator) not in names - {function.name}
-    ]
+    errors: list[TdslError] = []
+    seen: set[str] = set()
+    for function in program.module.functions:
+        for decorator in function.decorators:
+            owner = _owner(decorator)
+            if owner is None or owner == function.name or owner not in names:
+                errors.append(frame.fail(faults.WRONG_DECORATOR, decorator.span))
+            elif owner in seen:
+                name = f"the derivative of {owner}"
+                errors.append(frame.fail(faults.DEFINED_TWICE, decorator.span, name=name))
+            else:
+                seen.add(owner)
+    return errors
 
 
 def call_with_derivative(

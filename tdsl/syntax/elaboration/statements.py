@@ -127,10 +127,12 @@ def _declared(frame: Frame, target: ast.Subscript, statement: ast.Assign) -> Non
     for item in target.items:
         if isinstance(item, ast.Star) and isinstance(item.value, ast.Name):
             order += frame.packs.get(item.value.id, ())
-        elif try_size(frame, item) is None or (is_value and isinstance(item, ast.Number)):
+        elif isinstance(item, ast.Slice | ast.Ellipsis):
             raise frame.fail(faults.BAD_TARGET, item.span, hint=IN_PLACE)
         else:
             order.append(size_of(frame, item))
+            if is_value and order[-1].constant is not None:
+                raise frame.fail(faults.BAD_TARGET, item.span, hint=IN_PLACE)
     value = _with_declared(frame, tuple(order), statement.value)
     _bind(frame, target.value, _in_order(frame, value, tuple(order), statement.value))
 
