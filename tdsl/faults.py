@@ -888,7 +888,7 @@ NOT_TENSOR = Fault(
 CALL_RANK = Fault(
     "E0303",
     "value",
-    "`{name}` is {expected}, and the argument has {found} axes",
+    "`{name}` is {expected}, and the argument has rank {found}",
     "Arguments are bound to axes by position.",
     "",
     "",

@@ -121,7 +121,7 @@ ROWS: list[tuple[str, Callable[[], object], str]] = [
     ("E0302", lambda: M.typed(F, 1j, 1), "not a complex"),
     ("E0302", lambda: M.typed(F, np.complex64(1), 1), "not a complex64"),
     ("E0302", lambda: M.scale(torch.ones(2, 3).to_sparse(), torch.ones(3)), "torch.sparse_coo"),
-    ("E0303", lambda: M.scale(W, W), r"`x` is T\[N, D\], and the argument has 1 axes"),
+    ("E0303", lambda: M.scale(W, W), r"`x` is T\[N, D\], and the argument has rank 1"),
     ("E0304", lambda: M.scale(X, F[:3]), "`w` is f64, and the argument is f32"),
     ("E0304", lambda: M.typed(F, 1.0, 1.5), "`n` is i64"),
     ("E0305", lambda: M.scale(X, W[:2]), "`D` of `w` has 2 elements, and 3 along axis 1 of `x`"),

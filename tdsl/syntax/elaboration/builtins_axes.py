@@ -8,6 +8,7 @@ from tdsl import faults
 from tdsl.errors import Span, TdslError
 from tdsl.ir.dtype import BOOL, F32, I64, AnyDtype, compute
 from tdsl.ir.index_map import IndexMap, InRange, Piece
+from tdsl.ir.node import Node
 from tdsl.ir.size import ONE, ZERO, Size, as_size, floordiv, index, mod
 from tdsl.ops import (
     add,
@@ -33,7 +34,7 @@ from tdsl.syntax.elaboration.arithmetic import (
     common_dtype,
     settle,
 )
-from tdsl.syntax.elaboration.axes import axes_of, extent, new_axis, try_size
+from tdsl.syntax.elaboration.axes import axes_of, extent, new_axis, try_size, unit_dropped
 from tdsl.syntax.elaboration.builtin import Given, builtin
 from tdsl.syntax.elaboration.expressions import as_value, describe, evaluate
 from tdsl.syntax.elaboration.frame import Frame, axis_text
@@ -267,14 +268,16 @@ def _stack(given: Given) -> Meaning:
     nodes = [as_dtype(frame, part, dtype, given.span) for part in parts]
     pieces = tuple(Piece((), (InRange(index(axis) - i, ONE),)) for i in range(len(parts)))
     node = index_node(*nodes, map=IndexMap((axis,), pieces))
-    return Value(node, (axis, *first.order), dtype)
+    return Value(unit_dropped(node), (axis, *first.order), dtype)
 
 
 @builtin("split(x, parts, axis=)", "chunk(x, parts, axis=)")
 def _split(given: Given) -> Meaning:
     """Into `parts` equal parts; torch's `split` takes the size of a part."""
     frame, x = given.frame, given.tensor("x")
-    parts, axis = given.integer("parts"), given.axis("axis", x) if given.has("axis") else x.order[0]
+    first = ast.Number(0, given.span)
+    (axis,) = axes_of(frame, given.arguments.get("axis", first), x.order)
+    parts = given.integer("parts")
     if parts < 1:
         raise given.fail(faults.BAD_STEP, "parts")
     frame.require(
@@ -380,6 +383,11 @@ def listed_axes(frame: Frame, exprs: tuple[ast.Expr, ...]) -> tuple[Size, ...]:
     return tuple(order)
 
 
+def places(axis: Size) -> Node:
+    """The positions along an axis."""
+    return unit_dropped(arange(axis=axis))
+
+
 def _last_two(given: Given, x: Value) -> tuple[Size, Size]:
     if len(x.order) < 2:
         raise given.fail(faults.NEEDS_MATRIX, "x", name=given.name, axes=axis_text(x.order))
@@ -392,10 +400,10 @@ def _triangle(given: Given) -> Meaning:
     x = settle(given.frame, given.tensor("x"))
     rows, columns = _last_two(given, x)
     offset = constant(value=given.integer("diagonal", 0), dtype=I64)
-    place = tidy(add(arange(axis=rows), offset))
+    place = tidy(add(places(rows), offset))
     compare = greater_equal if given.name == "tril" else less_equal
     zero = constant(value=number_of(x.dtype, 0), dtype=compute(x.dtype))
-    node = where(compare(place, arange(axis=columns)), x.node, zero)
+    node = where(compare(place, places(columns)), x.node, zero)
     return Value(node, x.order, x.dtype)
 
 
@@ -413,5 +421,5 @@ def _diagonal(given: Given) -> Meaning:
     frame, x = given.frame, settle(given.frame, given.tensor("x"))
     rows, columns = _last_two(given, x)
     frame.require(rows, "<=", columns, given.span, f"`diagonal` needs {rows} <= {columns}")
-    node = take(x.node, arange(axis=rows), axis=columns)
+    node = take(x.node, places(rows), axis=columns)
     return Value(node, x.order[:-1], x.dtype)

@@ -29,7 +29,7 @@ from tdsl.syntax.elaboration.arithmetic import (
     rounded,
     settle,
 )
-from tdsl.syntax.elaboration.axes import extent, new_axis
+from tdsl.syntax.elaboration.axes import extent, new_axis, unit_dropped
 from tdsl.syntax.elaboration.builtin import Given, builtin
 from tdsl.syntax.elaboration.builtins_reductions import total
 from tdsl.syntax.elaboration.expressions import OPERATORS, tensor
@@ -212,7 +212,7 @@ def _scatter(given: Given) -> Meaning:
     right = [a for a in values.order[place:] if a not in sums]
     refuse_twice(frame, (*left, axis, *right), given.span)
     node = scatter(values.node, index.node, axis=axis, sums=sums)
-    return Value(node, (*left, axis, *right), values.dtype)
+    return Value(unit_dropped(node), (*left, axis, *right), values.dtype)
 
 
 @builtin("one_hot(index, axis, dtype=)")
@@ -224,4 +224,5 @@ def _one_hot(given: Given) -> Meaning:
     axis = extent(frame, given.arguments["axis"])
     refuse_twice(frame, (*index.order, axis), given.span)
     one = constant(value=1 if not may_be_float(dtype) else 1.0, dtype=compute(dtype))
-    return Value(scatter(one, index.node, axis=axis, sums=()), (*index.order, axis), dtype)
+    node = unit_dropped(scatter(one, index.node, axis=axis, sums=()))
+    return Value(node, (*index.order, axis), dtype)

@@ -8,7 +8,6 @@ from tdsl.ir.node import Node
 from tdsl.ir.size import as_size, floordiv
 from tdsl.ops import (
     add,
-    arange,
     cast_to,
     constant,
     div,
@@ -26,7 +25,7 @@ from tdsl.syntax.elaboration.arithmetic import (
 )
 from tdsl.syntax.elaboration.axes import extent, whole_axis
 from tdsl.syntax.elaboration.builtin import Given, builtin
-from tdsl.syntax.elaboration.builtins_axes import listed_axes, number_of
+from tdsl.syntax.elaboration.builtins_axes import listed_axes, number_of, places
 from tdsl.syntax.elaboration.expressions import size_value
 from tdsl.syntax.elaboration.frame import axis_text
 from tdsl.syntax.elaboration.types import refuse_twice
@@ -79,7 +78,7 @@ def _arange(given: Given) -> Meaning:
     dtype = given.dtype("dtype", I64)
     if not given.has("stop"):
         axis = extent(frame, given.arguments["start"])
-        return Value(_as(arange(axis=axis), dtype), (axis,), dtype)
+        return Value(_as(places(axis), dtype), (axis,), dtype)
     start, stop, step = given.size("start"), given.size("stop"), 1
     if given.has("step"):
         step = given.integer("step")
@@ -88,7 +87,7 @@ def _arange(given: Given) -> Meaning:
     span = stop - start if step > 0 else start - stop
     whole_axis(frame, frame.size(span), given.span)
     axis = frame.size(floordiv(span + (abs(step) - 1), as_size(abs(step))))
-    node = tidy(mul(arange(axis=axis), constant(value=step, dtype=I64)))
+    node = tidy(mul(places(axis), constant(value=step, dtype=I64)))
     node = add(node, tidy(size_(value=start)))
     return Value(_as(node, dtype), (axis,), dtype)
 
@@ -104,7 +103,7 @@ def _linspace(given: Given) -> Meaning:
     a, b = given.tensor("a"), given.tensor("b")
     last = given.elementwise(maximum, size_value(axis - 1), weak(1))
     step = given.elementwise(div, given.elementwise(sub, b, a), last)
-    place = Value(_as(arange(axis=axis), dtype), (axis,), dtype)
+    place = Value(_as(places(axis), dtype), (axis,), dtype)
     value = given.elementwise(add, given.elementwise(mul, place, step), a)
     return given.elementwise(pow_, weak(10.0), value) if given.name == "logspace" else value
 
@@ -115,5 +114,5 @@ def _eye(given: Given) -> Meaning:
     rows, columns = (extent(given.frame, given.arguments[name]) for name in "NM")
     refuse_twice(given.frame, (rows, columns), given.span)
     dtype = given.dtype("dtype", F32)
-    node = cast_to(equal(arange(axis=rows), arange(axis=columns)), compute(dtype))
+    node = cast_to(equal(places(rows), places(columns)), compute(dtype))
     return Value(node, (rows, columns), dtype)
