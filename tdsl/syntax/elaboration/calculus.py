@@ -200,7 +200,7 @@ def wrong_decorators(program: Program) -> list[TdslError]:
             if owner is None or owner == function.name or owner not in names:
                 errors.append(frame.fail(faults.WRONG_DECORATOR, decorator.span))
             elif owner in seen:
-                name = f"the derivative of {owner}"
+                name = f"@vjp_of({owner})"
                 errors.append(frame.fail(faults.DEFINED_TWICE, decorator.span, name=name))
             else:
                 seen.add(owner)
