@@ -8,10 +8,13 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from tdsl import faults
+from tdsl.errors import a
 from tdsl.runtime.call import Target
 from tdsl.runtime.definition import Definition
 from tdsl.runtime.function import Function
 from tdsl.runtime.pipeline import Derivation
+from tdsl.syntax.elaboration.calculus import are_names
 from tdsl.syntax.elaboration.entry import (
     check_program,
     constants,
@@ -20,6 +23,7 @@ from tdsl.syntax.elaboration.entry import (
     read_program,
 )
 from tdsl.syntax.elaboration.program import Program, link, read_source
+from tdsl.syntax.elaboration.values import ForeignValue
 from tdsl.syntax.pysource import read_function
 
 
@@ -64,6 +68,8 @@ def load(path: str | PathLike[str]) -> Module:
 
     Raises TdslError with every fault that does not depend on static values.
     """
+    if not isinstance(path, str | PathLike):
+        raise faults.CALL_ARGUMENT.at(message=f"`load` takes a path, not {a(type(path).__name__)}")
     place = Path(fspath(path))
     program = read_program(read_source(place), str(place))
     return Module(place.stem, program)
@@ -74,6 +80,9 @@ def compile(text: str, name: str = "<text>") -> Function | Module:
 
     Raises TdslError with every fault that does not depend on static values.
     """
+    if not isinstance(text, str):
+        found = a(type(text).__name__)
+        raise faults.CALL_ARGUMENT.at(message=f"`compile` takes source text, not {found}")
     program = read_program(text, name)
     module = Module(name, program)
     functions = list(module)
@@ -113,7 +122,8 @@ def _external(value: object) -> object:
         found = function_value(target.definition.source, target.definition.name)
         steps = tuple((d.kind, d.wrt, d.single) for d in target.derivations)
         return replace(found, derivative=(*found.derivative, *steps))
-    return value if isinstance(value, bool | int | float | str) else None
+    is_plain = value is None or isinstance(value, bool | int | float | str)
+    return value if is_plain else ForeignValue(type(value).__name__)
 
 
 def grad(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
@@ -121,12 +131,12 @@ def grad(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
 
     `wrt="x"` gives one array, a tuple of names a tuple; by default a tuple for all floating arguments.
     """
-    return f.derive("grad", wrt)
+    return _derived(f, "grad", wrt)
 
 
 def value_and_grad(f: Function, wrt: str | Sequence[str] | None = None) -> Function:
     """Like `grad`, giving the value and the gradients."""
-    return f.derive("value_and_grad", wrt)
+    return _derived(f, "value_and_grad", wrt)
 
 
 def vjp(f: Function) -> Function:
@@ -134,7 +144,22 @@ def vjp(f: Function) -> Function:
 
     Gives the gradient of every floating argument, always as a tuple. Static parameters go by keyword.
     """
-    return f.derive("vjp", None)
+    return _derived(f, "vjp", None)
+
+
+def _derived(f: Function, kind: str, wrt: str | Sequence[str] | None) -> Function:
+    """A derivative of what must be a Function, with respect to what must be names."""
+    if not isinstance(f, Function):
+        hint = (
+            f"name one: {', '.join(f'`.{g.__name__}`' for g in f)}" if isinstance(f, Module) else ""
+        )
+        if callable(f):
+            hint = "decorate it with `@tdsl.jit`"
+        raise faults.NOT_A_FUNCTION_VALUE.at(found=a(type(f).__name__), hint=hint)
+    names = (wrt,) if isinstance(wrt, str) else wrt
+    if names is not None and not are_names(names):
+        raise faults.WRT_NOT_NAMES.at()
+    return f.derive(kind, wrt)
 
 
 __all__ = ["Module", "compile", "grad", "jit", "load", "value_and_grad", "vjp"]

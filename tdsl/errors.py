@@ -129,6 +129,11 @@ ERROR_CLASSES: dict[Kind, type[TdslError]] = {
 }
 
 
+def a(noun: str) -> str:
+    """The noun with its article."""
+    return f"{'an' if noun[:1] in 'aeiouAEIO' else 'a'} {noun}"
+
+
 def combine(errors: list[TdslError]) -> TdslError:
     """One error that reports all of them in source order; its class is that of the first."""
     ordered = sorted(

@@ -368,8 +368,8 @@ CANNOT_SOLVE = Fault(
     "value",
     "the sizes in `{item}` do not follow from `{axis}`",
     "An equation is solved if it is linear in one name that is not known.",
-    "def g(x: f32[A*B]) -> f32[A*B]:\n    return x\n\ndef f(x: f32[N]) -> f32[N]:\n    return g(x)\n",
-    "def g(x: f32[2*A]) -> f32[2*A]:\n    return x\n\ndef f(x: f32[2*N]) -> f32[2*N]:\n    return g(x)\n",
+    "def f(x: f32[N]) -> f32[A, B]:\n    return unflatten(x, axis=N, sizes=(A, B))\n",
+    "def f(x: f32[N]) -> f32[A, 2]:\n    return unflatten(x, axis=N, sizes=(A, 2))\n",
 )
 SIZE_CONDITION = Fault(
     "E0228",
@@ -382,7 +382,7 @@ SIZE_CONDITION = Fault(
 WRONG_DTYPE = Fault(
     "E0229",
     "type",
-    "{use} needs {kind} values, not {dtype}",
+    "{use} needs {kind}, not {dtype}",
     "Functions of reals refuse integers and bools, so that no precision is lost silently.",
     "def f(x: i64[N]) -> i64[N]:\n    return exp(x)\n",
     "def f(x: i64[N]) -> f32[N]:\n    return exp(cast(x, f32))\n",
@@ -670,7 +670,7 @@ NOT_OPTIONAL = Fault(
 WRONG_STATIC = Fault(
     "E0265",
     "type",
-    "`{name}` is a {wanted}, not {found}",
+    "`{name}` is {wanted}, not {found}",
     "Static parameters are checked like tensors.",
     "def g(x: f32, n: int) -> f32:\n    return x * n\n\ndef f(x: f32) -> f32:\n    return g(x, n=0.5)\n",
     "def g(x: f32, n: int) -> f32:\n    return x * n\n\ndef f(x: f32) -> f32:\n    return g(x, n=2)\n",
@@ -710,7 +710,7 @@ WRT_NOT_NAMES = Fault(
 WRONG_COTANGENTS = Fault(
     "E0270",
     "type",
-    "{expected} cotangents are needed, and there are {found}",
+    "the number of cotangents is {found}, not {expected}",
     "`vjp(f)` takes the tensor arguments, then a cotangent for each floating result.",
     "def g(x: f32) -> f32:\n    return x * x\n\ndef f(x: f32) -> f32:\n    return vjp(g)(x)[0]\n",
     "def g(x: f32) -> f32:\n    return x * x\n\ndef f(x: f32) -> f32:\n    return vjp(g)(x, 1.0)[0]\n",
@@ -746,6 +746,78 @@ CIRCULAR_IMPORT = Fault(
     "Files that need each other belong together.",
     "",
     "",
+)
+WRONG_DECORATOR = Fault(
+    "E0275",
+    "name",
+    "the one decorator is `@vjp_of(f)`, of another function `f` of the same file",
+    "Nothing else can stand above a function: a file is compiled, not run.",
+    "@staticmethod\ndef f(x: f32) -> f32:\n    return x\n",
+    "def f(x: f32) -> f32:\n    return x\n",
+)
+NESTED_IMPORT = Fault(
+    "E0276",
+    "syntax",
+    "imports stand at the top of a file, not inside a function",
+    "What a file names is known before any of its functions is read.",
+    "def f(x: f32[D]) -> f32[D]:\n    from softmax import softmax as s\n    return s(x)\n",
+    "from softmax import softmax as s\n\ndef f(x: f32[D]) -> f32[D]:\n    return s(x)\n",
+)
+FLATTEN_ONE = Fault(
+    "E0277",
+    "type",
+    "`flatten` joins several axes",
+    "A single position is torch's way to name the first axis of a run; here each axis is named.",
+    "def f(x: f32[N, H, W]) -> f32[N, H*W]:\n    return flatten(x, 1)\n",
+    "def f(x: f32[N, H, W]) -> f32[N, H*W]:\n    return flatten(x, axes=(H, W))\n",
+)
+STACK_AXIS = Fault(
+    "E0281",
+    "type",
+    "the axis of {count} stacked values is not {axis}",
+    "`stack` makes a new first axis, which is given a name or, as a size, the number of values.",
+    "def f(x: f32[N], y: f32[N]) -> f32[K, N]:\n    return stack((x, y), axis=0)\n",
+    "def f(x: f32[N], y: f32[N]) -> f32[K, N]:\n    return stack((x, y), axis=K)\n",
+)
+DEFINED_TWICE = Fault(
+    "E0282",
+    "name",
+    "`{name}` is defined twice",
+    "A file is not run from top to bottom, so no definition comes after another.",
+    "C = 1\nC = 2\n",
+    "C = 2\n",
+)
+BAD_DEFAULT = Fault(
+    "E0283",
+    "type",
+    "the default of a tensor is None, or of rank 0 a number",
+    "No array is known at the definition; `None` makes the parameter optional.",
+    "def f(x: f32[N], y: f32[N] = 1.0) -> f32[N]:\n    return x + y\n",
+    "def f(x: f32[N], y: f32 = 1.0) -> f32[N]:\n    return x + y\n",
+)
+UNBOUND_SIZE = Fault(
+    "E0278",
+    "name",
+    "the size `{name}` does not follow from the parameters' shapes",
+    "An axis of an argument gives the one name in which its expression is linear: `2*H + 1` does, `H*H` does not.",
+    "def f(x: f32[N*M]) -> f32:\n    return sum(x)\n",
+    "def f(x: f32[N*M], y: f32[N]) -> f32:\n    return sum(x) * N\n",
+)
+FOREIGN_VALUE = Fault(
+    "E0279",
+    "type",
+    "`{name}` is a Python value of type `{found}`",
+    "A jitted function sees numbers, strings and other tdsl functions of its file.",
+    "",
+    "",
+)
+BUILTIN_DERIVATIVE = Fault(
+    "E0280",
+    "type",
+    "the built-in `{name}` has no parameters to differentiate with respect to",
+    "Derivatives are taken of functions with a signature: write one around it.",
+    "g = grad(exp)\n",
+    "def e(x: f32) -> f32:\n    return exp(x)\n\ng = grad(e)\n",
 )
 NO_SUCH_FUNCTION = Fault(
     "E0301",
@@ -798,7 +870,7 @@ NO_GRADIENT_PATH = Fault(
 GRAD_NEEDS_SCALAR = Fault(
     "E0604",
     "type",
-    "`grad` needs a function with one floating rank-0 result; `{function}` has {count} floating ones",
+    "`grad` needs a function with one floating rank-0 result; `{function}` gives {found}",
     "The gradient of a value with axes is a Jacobian; `vjp` multiplies it by a cotangent.",
     "def f(x: f32[N]) -> f32[N]:\n    return x * x\n\ng = grad(f)\n",
     "def f(x: f32[N]) -> f32:\n    return sum(x * x)\n\ng = grad(f)\n",
@@ -816,7 +888,7 @@ NOT_TENSOR = Fault(
 CALL_RANK = Fault(
     "E0303",
     "value",
-    "`{name}` is {expected}, and the argument has {found} axes",
+    "`{name}` is {expected}, and the argument has rank {found}",
     "Arguments are bound to axes by position.",
     "",
     "",
@@ -872,7 +944,7 @@ CALL_DEVICE = Fault(
 NO_BACKEND = Fault(
     "E0310",
     "value",
-    "the backend `{backend}` is not available",
+    "`{backend}` is not available",
     "A pinned backend never falls back to another; `interpreter` is always there.",
     "",
     "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tdsl.ir.dtype import may_be_float
 from tdsl.ops import numpy_dtype
 from tdsl.runtime.function import Function
 from tdsl.runtime.lowered import parse_spec
-from tdsl.syntax.ast import dump
+from tdsl.syntax.ast import FunctionDef, Module, dump
 from tdsl.syntax.elaboration.program import read_source
 from tdsl.syntax.format import format_source
 from tdsl.syntax.parser import parse_module
@@ -41,7 +41,8 @@ def check(options: Namespace) -> Outcome:
 def show(options: Namespace) -> Outcome:
     """One stage of the compiler, as text."""
     if options.stage == "ast":
-        text = dump(parse_module(read_source(Path(options.file)), options.file))
+        module = parse_module(read_source(Path(options.file)), options.file)
+        text = dump(module if options.fn is None else _function_in(module, options.fn))
     elif options.stage in ("ir", "backward"):
         text = _graph_text(options)
     else:
@@ -52,6 +53,19 @@ def show(options: Namespace) -> Outcome:
         )
     _say(options, text)
     return {"file": options.file, "stage": options.stage, "text": text}, 0
+
+
+def _function_in(module: Module, name: str) -> FunctionDef:
+    """The definition of a function. Raises TdslError if there is none."""
+    for function in module.functions:
+        if function.name == name:
+            return function
+    raise _no_such_function(module.file, name, [function.name for function in module.functions])
+
+
+def _no_such_function(file: str, name: str, known: Iterable[str]) -> TdslError:
+    hint = f"it has {', '.join(known)}"
+    return faults.NO_SUCH_FUNCTION.at(name=name, file=file, hint=hint)
 
 
 def _graph_text(options: Namespace) -> str:
@@ -163,11 +177,14 @@ def chosen(options: Namespace) -> Function:
     if options.fn is None:
         hint = f"choose one with --fn: {', '.join(functions)}" if functions else ""
         raise faults.SEVERAL_FUNCTIONS.at(file=options.file, count=len(functions), hint=hint)
-    hint = f"it has {', '.join(functions)}"
-    raise faults.NO_SUCH_FUNCTION.at(name=options.fn, file=options.file, hint=hint)
+    raise _no_such_function(options.file, options.fn, functions)
 
 
 def _statics(options: Namespace, function: Function) -> dict[str, Any]:
+    names = [name for name, _ in (*options.arg, *options.static)]
+    for name in names:
+        if names.count(name) > 1:
+            raise faults.CALL_ARGUMENT.at(message=f"`{name}` is given twice")
     return {name: static(function, name, text) for name, text in options.static}
 
 

@@ -45,13 +45,17 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A condition on sizes that the call decides: `left relation right`, or the error with `message`."""
+    """A condition on sizes that the call decides: `left relation right`, or the error with `message`.
+
+    `span` is where it stands, and `source` the text of that line.
+    """
 
     left: Size
     relation: Relation
     right: Size
     message: str
     span: Span | None = field(default=None, compare=False)
+    source: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

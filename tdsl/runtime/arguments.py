@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdsl import faults
+from tdsl.errors import a
 from tdsl.ir.dtype import BF16, DTYPES, Dtype
 from tdsl.ops import numpy_dtype
 from tdsl.runtime.binding import Fact, wrong_dtype
@@ -65,18 +66,18 @@ def as_array(name: str, value: Any) -> Any:
         raise faults.NOT_TENSOR.at(name=name, found="a masked array", hint=hint)
     if isinstance(value, np.ndarray):
         hint = "pass `np.asarray(...)` of it: a subclass may mean something else by its operators"
-        raise faults.NOT_TENSOR.at(name=name, found=f"a {type(value).__name__}", hint=hint)
+        raise faults.NOT_TENSOR.at(name=name, found=a(type(value).__name__), hint=hint)
     if hasattr(value, "__dlpack__"):
         return _from_dlpack(name, value)
     hint = "write `np.asarray(...)`" if isinstance(value, list | tuple) else ""
-    raise faults.NOT_TENSOR.at(name=name, found=f"a {type(value).__name__}", hint=hint)
+    raise faults.NOT_TENSOR.at(name=name, found=a(type(value).__name__), hint=hint)
 
 
 def _from_dlpack(name: str, value: Any) -> Array:
     try:
         array: Array = np.from_dlpack(value)
     except (RuntimeError, BufferError, TypeError, ValueError) as error:
-        found = f"a {type(value).__name__} that NumPy cannot view"
+        found = f"{a(type(value).__name__)} that NumPy cannot view"
         raise faults.NOT_TENSOR.at(name=name, found=found, note=str(error)) from None
     return array
 
@@ -87,7 +88,7 @@ def fact_of(name: str, value: Any) -> Fact:
         item = value.item() if isinstance(value, np.generic) else value
         kind = type(item).__name__
         if kind not in ("bool", "int", "float"):
-            raise faults.NOT_TENSOR.at(name=name, found=f"a {type(value).__name__}")
+            raise faults.NOT_TENSOR.at(name=name, found=a(type(value).__name__))
         return Fact((), None, kind)  # type: ignore[arg-type]
     dtype = dtype_named(value.dtype)
     convert = ".to(...)" if is_tensor(value) else ".astype(...)"
@@ -142,8 +143,8 @@ def static_value(parameter: Parameter, value: Any) -> Static:
     elif parameter.kind == "Axis" and isinstance(item, list | tuple):
         item = tuple(i.item() if isinstance(i, np.generic) else i for i in item)
     if item is None or not isinstance(item, bool | int | float | str | tuple | Dtype):
-        found = f"a {type(value).__name__}" if item is not None else repr(value)
-        raise faults.WRONG_STATIC.at(name=parameter.name, wanted=parameter.kind, found=found)
+        found = a(type(value).__name__) if item is not None else repr(value)
+        raise faults.WRONG_STATIC.at(name=parameter.name, wanted=a(parameter.kind), found=found)
     return item
 
 

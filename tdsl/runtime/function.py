@@ -57,6 +57,12 @@ class Function:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a tdsl function is immutable: `{name}` cannot be set")
 
+    def __copy__(self) -> Function:
+        return self
+
+    def __deepcopy__(self, _: object) -> Function:
+        return self
+
     @property
     def signature(self) -> str:
         """The signature as the source writes it."""

@@ -131,7 +131,12 @@ def _decide(check: Check, sizes: Mapping[str, int]) -> None:
     a, b = check.left.evaluate(sizes), check.right.evaluate(sizes)
     if {"==": a == b, "<=": a <= b, "<": a < b, "!=": a != b}[check.relation]:
         return
+    sides = [f"{s} is {n}" for s, n in ((check.left, a), (check.right, b)) if not _is_plain(s)]
     names = sorted(check.left.names() | check.right.names())
-    values = ", ".join(f"{n} = {sizes[n]}" for n in names)
-    note = f"{check.left} is {a}, {check.right} is {b}" + (f" ({values})" if values else "")
-    raise faults.CALL_CHECK.at(check.span, message=check.message, note=note)
+    note = ", ".join((*sides, *(f"{n} is {sizes[n]}" for n in names)))
+    raise faults.CALL_CHECK.at(check.span, message=check.message, note=note, source=check.source)
+
+
+def _is_plain(size: Size) -> bool:
+    """Whether a size is a number or a name."""
+    return size.constant is not None or (size.atom is not None and size.atom.kind == "name")

@@ -282,6 +282,18 @@ class Module:
 _Entry = tuple[int, object]
 
 
+def walk(root: object) -> Iterator[object]:
+    """Every node of a tree, in the order of the text; nested tuples are trees too."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, tuple):
+            stack.extend(reversed(node))
+        elif hasattr(node, "span"):
+            yield node
+            stack.extend(getattr(node, f.name) for f in reversed(fields(node)))  # type: ignore[arg-type]
+
+
 def dump(node: object) -> str:
     """The tree as text, one node a line, without spans: what `tdsl show --stage ast` prints."""
     return "\n".join(_lines(node))

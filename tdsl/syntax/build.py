@@ -281,6 +281,8 @@ class Builder(Transformer[LarkToken, Any]):
             case ast.Name(id=dtype):
                 return ast.TypeExpr(dtype, None, expr.span)
             case ast.Subscript(value=ast.Name(id=dtype), items=items):
+                if sum(isinstance(item, ast.Star | ast.Ellipsis) for item in items) > 1:
+                    raise self._problem(faults.TWO_PACKS, expr.span)
                 return ast.TypeExpr(dtype, items, expr.span)
             case ast.String(value=text):
                 return self.annotation(text, expr.span, self.source)

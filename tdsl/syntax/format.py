@@ -28,11 +28,12 @@ def format_source(text: str, file: str) -> str:
     source = Source(text, file)
     levels = _levels(source)
     lines = _lines(raw_tokens(source))
+    depths = {**_comment_levels(lines, levels), **levels}
     layout = _Layout()
     shown: list[str] = []
     for line in lines:
-        shown += layout.blank_lines(line, levels, bool(shown))
-        shown.append(layout.render(line, levels))
+        shown += layout.blank_lines(line, depths, bool(shown))
+        shown.append(layout.render(line, depths))
     return "\n".join(shown).rstrip("\n") + "\n" if shown else ""
 
 
@@ -49,6 +50,25 @@ def _levels(source: Source) -> dict[int, int]:
             levels[token.span.line] = depth
             fresh = False
     return levels
+
+
+def _comment_levels(lines: Sequence[list[Token]], levels: dict[int, int]) -> dict[int, int]:
+    """The depth of each comment that has a line of its own: of the statement before or after it."""
+    above, depth = [], 0
+    for line in lines:
+        depth = levels.get(line[0].span.line, depth)
+        above.append(depth)
+    found: dict[int, int] = {}
+    column, below = 1, 0  # of the next statement
+    for line, before in zip(reversed(lines), reversed(above), strict=True):
+        first = line[0].span
+        if first.line in levels:
+            column, below = first.column, levels[first.line]
+        elif first.column == column:
+            found[first.line] = below
+        else:
+            found[first.line] = max(before, below) if first.column > column else below
+    return found
 
 
 def _lines(tokens: Sequence[Token]) -> list[list[Token]]:
@@ -82,7 +102,7 @@ class _Layout:
         starts = first.text if first.kind in ("def", "@") else ""
         if not has_text or self.brackets:
             count = 0
-        elif levels.get(first.span.line, self.depth if first.kind == "COMMENT" else 0) == 0 and (
+        elif levels.get(first.span.line, 0) == 0 and (
             (starts and self.last_kind not in ("@", "COMMENT"))
             or (self.depth > 0 and levels.get(first.span.line) == 0)
         ):
@@ -95,10 +115,7 @@ class _Layout:
         """One physical line."""
         first = line[0]
         if not self.brackets:
-            if first.kind == "COMMENT":
-                self.depth = 0 if first.span.column == 1 else self.depth
-            else:
-                self.depth = levels.get(first.span.line, self.depth)
+            self.depth = levels.get(first.span.line, self.depth)
             self.previous = None
             self.annotated = [False]
         closes = first.text in CLOSERS

@@ -40,6 +40,7 @@ FOREIGN = {
     "class": "a file holds functions and constants",
     "lambda": "define a function with `def` and pass its name",
     "import": "write `from module import name`",
+    "match": "write `if` on static values, `where` on arrays",
     "with": "there is nothing to enter: every expression is a value",
     "try": "write `assert condition, message` for what must hold",
     "yield": "return the values as a tuple",
@@ -222,7 +223,8 @@ def _parse(tokens: Sequence[Token], start: str, source: Source) -> Any:
         try:
             parser.feed_token(lark_token)
         except UnexpectedInput:
-            raise _unexpected(token, previous, _accepted(parser), source) from None
+            error = _try_statement(token, tokens, source)
+            raise error or _unexpected(token, previous, _accepted(parser), source) from None
         except Problem as problem:
             raise problem.error from None
         previous = token
@@ -246,6 +248,15 @@ def _foreign(token: Token, source: Source) -> TdslError:
     return source.fail(faults.UNEXPECTED, token.span, found=f"`{token.text}`", expected="")
 
 
+def _try_statement(token: Token, tokens: Sequence[Token], source: Source) -> TdslError | None:
+    """The error for a line that begins with `try:`, which else would be a typed local."""
+    words = (t for t in tokens if t.span.line == token.span.line and t.kind == "NAME")
+    first = next(words, token)
+    if first.text != "try":
+        return None
+    return source.fail(faults.FOREIGN, first.span, word="try", hint=FOREIGN["try"])
+
+
 def _unexpected(
     token: Token, previous: Token | None, accepted: set[str], source: Source
 ) -> TdslError:
@@ -253,6 +264,10 @@ def _unexpected(
     if previous is not None and previous.kind == "NAME" and previous.text in FOREIGN:
         return source.fail(
             faults.FOREIGN, previous.span, word=previous.text, hint=FOREIGN[previous.text]
+        )
+    if previous is not None and token.kind == "STRING" and previous.span.end == token.span.column:
+        return source.fail(
+            faults.FOREIGN, previous.span, word=f"{previous.text}''", hint="strings are plain"
         )
     if token.text in FOREIGN:
         return source.fail(faults.FOREIGN, token.span, word=token.text, hint=FOREIGN[token.text])

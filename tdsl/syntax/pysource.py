@@ -40,10 +40,13 @@ def read_function(function: Callable[..., Any]) -> tuple[ast.Module, dict[str, o
     padding = "\n" * (source.first_line - 1)
     margin = "".join(f"{' ' * indent}{line}\n" for line in text.split("\n"))
     module = ast.Module(None, (), (), (definition,), file, padding + margin)
-    return module, _free_names(function)
+    return module, _free_names(function, definition)
 
 
-def _free_names(function: FunctionType) -> dict[str, object]:
-    """The globals and closed-over values of the function, by name."""
+def _free_names(function: FunctionType, definition: ast.FunctionDef) -> dict[str, object]:
+    """The globals and closed-over values of the function and of its defaults, by name."""
     closure = inspect.getclosurevars(function)
-    return {**closure.globals, **closure.nonlocals}
+    defaults = tuple(param.default for param in definition.params)
+    names = {node.id for node in ast.walk(defaults) if isinstance(node, ast.Name)}
+    known = {name: value for name, value in function.__globals__.items() if name in names}
+    return {**known, **closure.globals, **closure.nonlocals}

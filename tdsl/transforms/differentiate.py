@@ -188,7 +188,9 @@ def _at_one(function: Function, pullback: Function) -> Function:
     """The pullback with its cotangent set to 1; `function` must have one floating rank-0 result."""
     floating = _floating(function.results)
     if len(floating) != 1 or unit_free(floating[0].shape):
-        raise faults.GRAD_NEEDS_SCALAR.at(function=function.name, count=len(floating))
+        types = [f"{r.node.dtype}[{', '.join(map(str, r.shape))}]" for r in floating]
+        found = " and ".join(types) or "no floating value"
+        raise faults.GRAD_NEEDS_SCALAR.at(function=function.name, found=found)
     *params, cotangent = pullback.params
     one = constant(value=1.0, dtype=cotangent.dtype)
     arguments = [*(param.node for param in params), one]

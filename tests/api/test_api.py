@@ -106,7 +106,7 @@ REFUSED = [
     (lambda f, x, w: f.lower("f32[2", "f32[2]"), "not an argument specification"),
     (lambda f, x, w: tdsl.grad(f, wrt="q"), "no tensor parameter `q`"),
     (lambda f, x, w: tdsl.grad(f)(x, w), "rank-0 result"),
-    (lambda f, x, w: tdsl.vjp(f)(x, w), "1 cotangents are needed"),
+    (lambda f, x, w: tdsl.vjp(f)(x, w), "the number of cotangents is 0, not 1"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import torch
 import tdsl
 from tdsl.errors import TdslError
 from tdsl.faults import catalogue
+from tdsl.kernels import activations
 from tdsl.syntax.elaboration.entry import check_program
 from tdsl.syntax.elaboration.program import load_program
 
@@ -61,6 +63,39 @@ X, W = np.ones((2, 3)), np.ones(3)
 F = np.ones(4, np.float32)
 
 
+TABLE = np.ones(4, np.float32)
+EPS = 0.25
+
+
+def bare(x: Any) -> Any:
+    """A plain function."""
+    return x
+
+
+@tdsl.jit
+def jitted_with_array(x: f32[N]) -> f32[N]:  # type: ignore[name-defined]  # noqa: F821
+    return x + TABLE
+
+
+@tdsl.jit
+def jitted_with_function(x: f32[N]) -> f32[N]:  # type: ignore[name-defined]  # noqa: F821
+    return bare(x)
+
+
+@tdsl.jit
+def jitted_with_default(x: f32[N], e: float = EPS, k: float = 2 * EPS) -> f32[N]:  # type: ignore[name-defined]  # noqa: F821
+    return x + e + k
+
+
+def test_a_default_may_name_a_number_of_the_python_file() -> None:
+    assert jitted_with_default(F).tolist() == (F + 0.75).tolist()
+
+
+def test_a_function_is_its_own_copy() -> None:
+    assert copy.deepcopy([M.scale])[0] is M.scale
+    assert copy.copy(M.scale) is M.scale
+
+
 class Exporter:
     """Offers DLPack, and cannot keep its word."""
 
@@ -79,14 +114,14 @@ ROWS: list[tuple[str, Callable[[], object], str]] = [
     ("E0302", lambda: M.scale([[1.0]], W), "`x` takes an array, not a list"),
     ("E0302", lambda: M.scale("x", W), "not a str"),
     ("E0302", lambda: M.scale(np.ma.masked_array(X), W), "a masked array"),
-    ("E0302", lambda: M.scale(X.view(Odd), W), "a Odd"),
-    ("E0302", lambda: M.scale(Exporter(), W), "a Exporter that NumPy cannot view"),
+    ("E0302", lambda: M.scale(X.view(Odd), W), "an Odd"),
+    ("E0302", lambda: M.scale(Exporter(), W), "an Exporter that NumPy cannot view"),
     ("E0302", lambda: M.scale(X.astype(">f8"), W), "an array of >f8"),
     ("E0302", lambda: M.scale(X.astype(complex), W), "an array of complex128"),
     ("E0302", lambda: M.typed(F, 1j, 1), "not a complex"),
     ("E0302", lambda: M.typed(F, np.complex64(1), 1), "not a complex64"),
     ("E0302", lambda: M.scale(torch.ones(2, 3).to_sparse(), torch.ones(3)), "torch.sparse_coo"),
-    ("E0303", lambda: M.scale(W, W), r"`x` is T\[N, D\], and the argument has 1 axes"),
+    ("E0303", lambda: M.scale(W, W), r"`x` is T\[N, D\], and the argument has rank 1"),
     ("E0304", lambda: M.scale(X, F[:3]), "`w` is f64, and the argument is f32"),
     ("E0304", lambda: M.typed(F, 1.0, 1.5), "`n` is i64"),
     ("E0305", lambda: M.scale(X, W[:2]), "`D` of `w` has 2 elements, and 3 along axis 1 of `x`"),
@@ -108,8 +143,21 @@ ROWS: list[tuple[str, Callable[[], object], str]] = [
     ("E0403", lambda: M.root.using(checked=True)(F - 1), "`log` makes"),
     ("E0265", lambda: M.scale(X, W, eps="a"), "`eps` is a float"),
     ("E0265", lambda: M.scale(X, W, eps=None), "`eps` is a float"),
-    ("E0265", lambda: M.along(np.ones((2, 3), np.float32), axis=1.5), "`axis` is a Axis"),
+    ("E0265", lambda: M.along(np.ones((2, 3), np.float32), axis=1.5), "`axis` is an Axis"),
     ("E0265", lambda: M.converted(F, to="f33"), "`to` is a DType"),
+    ("E0269", lambda: tdsl.grad(M.first, wrt=0), "`wrt` takes"),  # type: ignore[arg-type]
+    ("E0269", lambda: tdsl.grad(M.scale, wrt=()), "`wrt` takes"),
+    ("E0269", lambda: tdsl.value_and_grad(M.scale, wrt=("x", "x")), "`wrt` takes"),
+    ("E0212", lambda: tdsl.grad(None), "not a NoneType"),  # type: ignore[arg-type]
+    ("E0212", lambda: tdsl.vjp(bare), "@tdsl.jit"),  # type: ignore[arg-type]
+    ("E0212", lambda: tdsl.grad(M), "`.scale`, `.typed`"),
+    ("E0229", lambda: activations.relu(np.arange(3)), "`relu` needs floating values, not i64"),
+    ("E0308", lambda: tdsl.compile(3), "not an int"),  # type: ignore[arg-type]
+    ("E0308", lambda: tdsl.compile(b"N = 1"), "not a bytes"),  # type: ignore[arg-type]
+    ("E0308", lambda: tdsl.load(3), "not an int"),  # type: ignore[arg-type]
+    ("E0307", lambda: M.even(F[:3]), r"    assert N % 2 == 0(.|\n)*\^\^(.|\n)*note: \(N%2\) is 1, N is 3"),
+    ("E0279", lambda: jitted_with_array(F), "`TABLE` is a Python value of type `ndarray`"),
+    ("E0279", lambda: jitted_with_function(F), "decorate it with `@tdsl.jit`"),
 ]  # fmt: skip
 ELSEWHERE = {
     "E0301": "the command line, in tests/cli",

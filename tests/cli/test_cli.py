@@ -30,7 +30,11 @@ def test_check(file: str, tmp_path: Path, capsys: Output) -> None:
     assert capsys.readouterr().err.startswith(f"{bad}:2:12: error[E0201]: there is no `y` here\n")
     assert main(["check", str(bad), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["errors"][0]["line"] == 2
-    assert main(["check", str(tmp_path / "absent.tdsl")]) == 1
+    absent = str(tmp_path / "absent.tdsl")
+    assert main(["check", absent, "--json"]) == 1
+    output = capsys.readouterr()
+    assert output.err.startswith(f"{absent}:1:1: error[E0401]: {absent} cannot be read")
+    assert json.loads(output.out)["errors"][0]["file"] == absent
 
 
 @pytest.mark.parametrize(("stage", "text"), [
@@ -85,6 +89,17 @@ def test_fmt(file: str, capsys: Output) -> None:
     assert json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""])) == {
         "changed": []
     }
+
+
+def test_comments_stay_in_their_block(file: str) -> None:
+    text = (
+        "# file\n\n\ndef f(x: f32) -> f32:\n    # first\n    if True:\n        # then\n"
+        "        y = x\n        # still then\n    # after\n    return y\n    # last\n\n\n"
+        "# of g\ndef g(x: f32) -> f32:\n    return x\n\n\n# end\n"
+    )
+    Path(file).write_text(text.replace("    ", "  "), encoding="utf-8")
+    assert main(["fmt", file]) == 0
+    assert Path(file).read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize("arguments", [[], ["nope"], ["show"], ["run", "x.tdsl", "--seed", "a"]])
@@ -161,6 +176,20 @@ def test_a_function_must_be_there_and_chosen(tmp_path: Path, capsys: Output) -> 
     for arguments, code in ((["--fn", "h"], "E0301"), ([], "E0313")):
         assert main(["show", str(path), "--stage", "ir", *arguments, "--json"]) == 1
         assert json.loads(capsys.readouterr().out)["errors"][0]["code"] == code
+
+
+@pytest.mark.parametrize("again", [["--arg", "x=f32[2,2]"], ["--static", "x=3"]])
+def test_an_argument_is_given_once(file: str, again: list[str], capsys: Output) -> None:
+    assert main(["run", file, "--arg", "x=f32[2,3]", *again]) == 1
+    assert "`x` is given twice" in capsys.readouterr().err
+
+
+def test_the_tree_of_one_function(tmp_path: Path, capsys: Output) -> None:
+    path = tmp_path / "two.tdsl"
+    path.write_text(TWO, encoding="utf-8")
+    assert main(["show", str(path), "--stage", "ast", "--fn", "g"]) == 0
+    assert capsys.readouterr().out.startswith("FunctionDef name='g'")
+    assert main(["show", str(path), "--stage", "ast", "--fn", "h"]) == 1
 
 
 def test_bool_and_rank_0_data(tmp_path: Path, capsys: Output) -> None:

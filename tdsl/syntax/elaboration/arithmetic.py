@@ -6,7 +6,9 @@ value's dtype; weak values are computed in i64 and f64 and take the dtype of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import operator
+from collections.abc import Callable, Sequence
 
 from tdsl import faults
 from tdsl.errors import Span
@@ -22,33 +24,71 @@ from tdsl.ir.dtype import (
     promote,
 )
 from tdsl.ir.function import DtypeKind
-from tdsl.ir.node import Node, Op
+from tdsl.ir.node import Node
 from tdsl.ir.size import Size
-from tdsl.ops import cast_to
+from tdsl.ops import Pointwise, cast_to
+from tdsl.ops.pointwise import ANY, BITS, FLOAT, INTEGER, NUMBER
 from tdsl.syntax.elaboration.frame import Frame, axis_text
-from tdsl.syntax.elaboration.values import Value
+from tdsl.syntax.elaboration.values import Value, weak
 from tdsl.transforms.simplify import tidy
+
+F32_LIMIT = 2.0**128 - 2.0**103
+"""Half a unit above the largest f32: what is not below it rounds to infinity."""
+KINDS: dict[tuple[str, ...], DtypeKind] = {
+    FLOAT: "float", INTEGER: "int", NUMBER: "number", ANY: "any",
+}  # fmt: skip
+EXACT: dict[str, Callable[..., int]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "neg": operator.neg,
+    "abs": abs, "pow": pow,
+}  # fmt: skip
+"""Operations whose result on 64-bit integers may need more bits; of numbers that is an error."""
 
 
 def elementwise(
-    frame: Frame,
-    op: Op,
-    values: Sequence[Value],
-    span: Span,
-    *,
-    kind: DtypeKind = "any",
-    result: AnyDtype | None = None,
+    frame: Frame, op: Pointwise, values: Sequence[Value], span: Span, what: str = ""
 ) -> Value:
-    """The operation on values of one dtype, after alignment and promotion."""
+    """The operation on values of one dtype, after alignment and promotion.
+
+    `what` is how the source calls it. Raises TdslError for axes and dtypes that do not fit.
+    """
     order = align(frame, values, span)
     dtype = common_dtype(frame, values, span)
     is_weak = all(value.weak for value in values)
-    if is_weak and kind == "float" and dtype in (I64, BOOL):
+    if is_weak and op.kinds == FLOAT and dtype in (I64, BOOL):
         dtype = F64
-    frame.constrain(dtype, kind, span, f"`{op.name}`")
+    frame.constrain(dtype, _kind(op, dtype), span, what or f"`{op.name}`")
+    if is_weak and dtype == I64 and op.name in EXACT:
+        exact = _exact(frame, op, values, span)
+        if exact is not None:
+            return weak(exact)
     nodes = [as_dtype(frame, value, dtype, span) for value in values]
     node = tidy(op(*nodes))
-    return Value(node, order, result or (node.dtype if is_weak else dtype), weak=is_weak)
+    is_given = is_weak or node.dtype == BOOL
+    return Value(node, order, node.dtype if is_given else dtype, weak=is_weak)
+
+
+def _kind(op: Pointwise, dtype: AnyDtype) -> DtypeKind:
+    """The kind of dtype that an operation takes; a bitwise one takes bools beside integers."""
+    if op.kinds == BITS:
+        return "any" if dtype == BOOL else "int"
+    return KINDS[op.kinds]
+
+
+def _exact(frame: Frame, op: Pointwise, values: Sequence[Value], span: Span) -> int | None:
+    """The result on integers known at compile time, which must fit 64 bits; None for others."""
+    integers = [int(v.static) for v in values if isinstance(v.static, int)]
+    if len(integers) != len(values):
+        return None
+    if op.name == "pow":
+        base, exponent = integers
+        if exponent < 0:
+            return None
+        if abs(base) > 1 and base.bit_length() * exponent > 128:
+            raise frame.fail(faults.DOES_NOT_FIT, span, value=f"{base}**{exponent}", dtype=I64)
+    exact = EXACT[op.name](*integers)
+    if not -(2**63) <= exact < 2**64:
+        raise frame.fail(faults.DOES_NOT_FIT, span, value=exact, dtype=I64)
+    return exact
 
 
 def as_dtype(frame: Frame, value: Value, dtype: AnyDtype, span: Span) -> Node:
@@ -69,12 +109,19 @@ def check_fits(frame: Frame, value: Value, dtype: AnyDtype, span: Span) -> None:
             faults.FRACTION_MEETS_INTEGERS, span, dtype=dtype, hint="cast the array to f32 first"
         )
     number = value.static
-    if number is None or isinstance(number, bool) or dtype.kind not in ("int", "uint"):
-        return
-    low = 0 if dtype.kind == "uint" else -(2 ** (dtype.bits - 1))
-    high = low + 2**dtype.bits - 1
-    if not low <= number <= high:
+    if number is not None and not _fits(number, dtype):
         raise frame.fail(faults.DOES_NOT_FIT, span, value=number, dtype=dtype)
+
+
+def _fits(number: float, dtype: Dtype) -> bool:
+    """Whether a number is in the range of a dtype; of f16 and bf16 in that of their arithmetic."""
+    if isinstance(number, bool) or dtype.kind == "bool" or not math.isfinite(number):
+        return True
+    if dtype.kind == "float":
+        return dtype == F64 or abs(number) < F32_LIMIT
+    low: int = 0 if dtype.kind == "uint" else -(2 ** (dtype.bits - 1))
+    high: int = low + 2**dtype.bits - 1
+    return low <= number <= high
 
 
 def common_dtype(frame: Frame, values: Sequence[Value], span: Span) -> AnyDtype:
@@ -117,11 +164,16 @@ def align(frame: Frame, values: Sequence[Value], span: Span) -> tuple[Size, ...]
     )
 
 
-def settle(frame: Frame, value: Value) -> Value:
-    """A value with a dtype: a weak one where no array decides is bool, i64 or f32."""
+def settle(frame: Frame, value: Value, span: Span | None = None) -> Value:
+    """A value with a dtype: a weak one where no array decides is bool, i64 or f32.
+
+    Raises TdslError, where a span is given, for a number that does not fit.
+    """
     if not value.weak:
         return value
     dtype = F32 if value.dtype == F64 else value.dtype
+    if span is not None:
+        check_fits(frame, value, dtype, span)
     return Value(tidy(cast_to(value.node, dtype)), value.order, dtype)
 
 

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 
 from tdsl import faults
 from tdsl.errors import Span
-from tdsl.ir.size import Size, as_size, copy, floordiv, mod
+from tdsl.ir.node import Node
+from tdsl.ir.size import ONE, ZERO, Size, as_size, copy, floordiv, mod
+from tdsl.ops import select_axis
 from tdsl.syntax import ast
 from tdsl.syntax.elaboration.frame import Frame, axis_text
 from tdsl.syntax.elaboration.values import AxisValue, Value
+from tdsl.transforms.simplify import tidy
 
 _SIZE_OPS = {
     "+": lambda a, b: a + b,
@@ -34,6 +37,22 @@ def size_of(frame: Frame, expr: ast.Expr) -> Size:
             raise unknown_axis(frame, expr)
         raise frame.fail(faults.NOT_A_SIZE, expr.span)
     return frame.size(size)
+
+
+def extent(frame: Frame, expr: ast.Expr) -> Size:
+    """The size of a new axis, which must not be negative."""
+    return whole_axis(frame, size_of(frame, expr), expr.span)
+
+
+def whole_axis(frame: Frame, size: Size, span: Span) -> Size:
+    """A size that is an axis from here on. Raises TdslError if it is known to be negative."""
+    frame.require(as_size(0), "<=", size, span, f"the axis `{size}` would have a negative size")
+    return size
+
+
+def unit_dropped(node: Node) -> Node:
+    """A node without the unit axis that it was made along: units stand in a value's order alone."""
+    return tidy(select_axis(node, ONE, ZERO)) if ONE in node.axes else node
 
 
 def try_size(frame: Frame, expr: ast.Expr) -> Size | None:
@@ -167,4 +186,14 @@ def unknown_axis(frame: Frame, expr: ast.Name) -> Exception:
     )
 
 
-__all__ = ["axes_of", "bind_axis", "new_axis", "pack_of", "size_of", "try_size"]
+__all__ = [
+    "axes_of",
+    "bind_axis",
+    "extent",
+    "new_axis",
+    "pack_of",
+    "size_of",
+    "try_size",
+    "unit_dropped",
+    "whole_axis",
+]

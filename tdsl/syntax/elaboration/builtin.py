@@ -7,13 +7,16 @@ may be left out end in `=`, one that takes all further positions begins with `*`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tdsl import faults
-from tdsl.errors import Fault, Span
+from tdsl.errors import Fault, InternalError, Span, TdslError
 from tdsl.ir.dtype import AnyDtype, Dtype, DtypeTerm, DtypeVar
+from tdsl.ir.node import Op
 from tdsl.ir.size import Size
+from tdsl.ops import Pointwise
 from tdsl.syntax import ast
+from tdsl.syntax.elaboration.arithmetic import elementwise
 from tdsl.syntax.elaboration.axes import axes_of, size_of
 from tdsl.syntax.elaboration.expressions import as_value, describe, evaluate, static_value, tensor
 from tdsl.syntax.elaboration.frame import Frame
@@ -87,6 +90,12 @@ class Given:
         if isinstance(value, Dtype | DtypeVar | DtypeTerm):
             return value
         raise self.fail(faults.NOT_A_VALUE, name, what="a dtype", found=describe(value))
+
+    def elementwise(self, op: Op, *values: Value) -> Value:
+        """An elementwise operation on behalf of the call."""
+        if not isinstance(op, Pointwise):
+            raise InternalError(f"{op.name} is not elementwise")
+        return elementwise(self.frame, op, values, self.span, f"`{self.name}`")
 
     def fail(
         self, fault: Fault, argument_: str = "", /, hint: str = "", note: str = "", **rest: object
@@ -166,7 +175,13 @@ def call_builtin(frame: Frame, name: str, expr: ast.Call, first: ast.Expr | None
             faults.MISSING_ARGUMENT, expr.span, argument=missing[0], name=name,
             hint=f"it is `{known.text}`",
         )  # fmt: skip
-    return known.apply(Given(frame, name, expr.span, bound, rest, keywords))
+    try:
+        return known.apply(Given(frame, name, expr.span, bound, rest, keywords))
+    except TdslError as error:
+        if error.code == faults.POSITION_OUT_OF_RANGE.code and not error.note:
+            diagnostic = replace(error.errors[0], note=f"it is `{known.text}`")
+            raise type(error)((diagnostic,)) from None
+        raise
 
 
 def unknown_keyword(

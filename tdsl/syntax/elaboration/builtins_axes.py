@@ -1,8 +1,11 @@
-"""Built-ins that move and make axes, and those that create values."""
+"""Built-ins that move, join and split axes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tdsl import faults
+from tdsl.errors import Span, TdslError
 from tdsl.ir.dtype import BOOL, F32, I64, AnyDtype, compute
 from tdsl.ir.index_map import IndexMap, InRange, Piece
 from tdsl.ir.node import Node
@@ -10,24 +13,16 @@ from tdsl.ir.size import ONE, ZERO, Size, as_size, floordiv, index, mod
 from tdsl.ops import (
     add,
     arange,
-    cast_to,
     concat_axis,
     constant,
-    div,
-    equal,
     flatten_axes,
     flip_axis,
     greater_equal,
     less_equal,
-    maximum,
-    mul,
     pad_axis,
-    pow_,
     rename,
     roll_axis,
-    size_,
     slice_axis,
-    sub,
     take,
     unflatten_axis,
     where,
@@ -37,15 +32,14 @@ from tdsl.syntax import ast
 from tdsl.syntax.elaboration.arithmetic import (
     as_dtype,
     common_dtype,
-    elementwise,
     settle,
 )
-from tdsl.syntax.elaboration.axes import axes_of, new_axis, size_of, try_size
+from tdsl.syntax.elaboration.axes import axes_of, extent, new_axis, try_size, unit_dropped
 from tdsl.syntax.elaboration.builtin import Given, builtin
-from tdsl.syntax.elaboration.expressions import size_value, tensor
+from tdsl.syntax.elaboration.expressions import as_value, describe, evaluate
 from tdsl.syntax.elaboration.frame import Frame, axis_text
-from tdsl.syntax.elaboration.types import refuse_twice
-from tdsl.syntax.elaboration.values import Meaning, Value, weak
+from tdsl.syntax.elaboration.types import expr_text, refuse_twice
+from tdsl.syntax.elaboration.values import Meaning, Value
 from tdsl.transforms.simplify import tidy
 
 
@@ -100,7 +94,7 @@ def _unflatten(given: Given) -> Meaning:
         atom = axis.atom
         if atom is not None and atom.kind in ("name", "copy") and axis != product:
             frame.session.facts[atom] = product
-    parts = tuple(frame.size(size_of(frame, item)) for item in items)
+    parts = tuple(frame.size(extent(frame, item)) for item in items)
     place = x.order.index(axis)
     order = (*x.order[:place], *parts, *x.order[place + 1 :])
     refuse_twice(frame, order, given.span)
@@ -114,8 +108,8 @@ def _flatten(given: Given) -> Meaning:
     """The axes, or all of them, joined into one, row-major; they need not be neighbours."""
     frame, x = given.frame, given.tensor("x")
     axes = given.axes("axes", x)
-    if not axes:
-        raise given.fail(faults.ONE_AXIS, "axes", count=0)
+    if not axes or isinstance(given.arguments.get("axes"), ast.Number | ast.Unary):
+        raise given.fail(faults.FLATTEN_ONE, "axes", hint="name all: `flatten(x, axes=(H, W))`")
     product = ONE
     for axis in axes:
         product = product * axis
@@ -136,17 +130,16 @@ def _reshape(given: Given) -> Meaning:
     exprs = given.rest
     if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
         exprs = exprs[0].items
-    target = [size_of(frame, expr) for expr in exprs]
+    if any(isinstance(expr, ast.Unary) for expr in exprs):
+        raise _no_reshape(frame, x, exprs, given.span)
+    target = [extent(frame, expr) for expr in exprs]
     source = [axis for axis in x.order if axis != ONE]
     wanted = [size for size in target if size != ONE]
     node = x.node
     while source or wanted:
         left, right = _factors(frame, source, wanted)
         if not left or not right:
-            raise frame.fail(
-                faults.CANNOT_RESHAPE, given.span, a=axis_text(x.order), b=axis_text(target),
-                hint="name the axes with `unflatten` and `flatten`",
-            )  # fmt: skip
+            raise _no_reshape(frame, x, exprs, given.span)
         whole = _product(left)
         if left != right:
             node = flatten_axes(node, left, whole) if len(left) > 1 else node
@@ -154,6 +147,15 @@ def _reshape(given: Given) -> Meaning:
         source, wanted = source[len(left) :], wanted[len(right) :]
     refuse_twice(frame, target, given.span)
     return Value(node, tuple(target), x.dtype)
+
+
+def _no_reshape(frame: Frame, x: Value, exprs: Sequence[ast.Expr], span: Span) -> TdslError:
+    """The error for sizes that do not fit; -1 has no meaning."""
+    sizes = f"[{', '.join(map(expr_text, exprs))}]"
+    return frame.fail(
+        faults.CANNOT_RESHAPE, span, a=axis_text(x.order), b=sizes,
+        hint="name the axes with `unflatten` and `flatten`",
+    )  # fmt: skip
 
 
 def _factors(frame: Frame, source: list[Size], wanted: list[Size]) -> tuple[list[Size], list[Size]]:
@@ -232,10 +234,12 @@ def _joined_axis(frame: Frame, expr: ast.Expr, part: Value, parts: list[Value]) 
 
 
 def _tuple_of(given: Given, name: str) -> list[Value]:
-    expr = given.arguments[name]
-    if not isinstance(expr, ast.Tuple) or not expr.items:
-        raise given.fail(faults.NOT_A_VALUE, name, what="a tuple of values", found="one value")
-    return [settle(given.frame, tensor(given.frame, item)) for item in expr.items]
+    frame, expr = given.frame, given.arguments[name]
+    parts = evaluate(frame, expr)
+    if not isinstance(parts, tuple) or not parts:
+        found = "an empty tuple" if parts == () else describe(parts)
+        raise given.fail(faults.NOT_A_VALUE, name, what="a tuple of values", found=found)
+    return [settle(frame, as_value(frame, part, expr.span)) for part in parts]
 
 
 @builtin("stack(values, axis)")
@@ -254,18 +258,26 @@ def _stack(given: Given) -> Meaning:
             found=axis_text(other.order),
         )
     count = as_size(len(parts))
+    named = try_size(frame, given.arguments["axis"])
+    if named is not None and named.constant not in (None, len(parts)):
+        raise given.fail(
+            faults.STACK_AXIS, "axis", count=len(parts), axis=named,
+            hint="name the new axis: `axis=K`",
+        )  # fmt: skip
     axis = new_axis(frame, given.arguments["axis"], count, given.span)
     nodes = [as_dtype(frame, part, dtype, given.span) for part in parts]
     pieces = tuple(Piece((), (InRange(index(axis) - i, ONE),)) for i in range(len(parts)))
     node = index_node(*nodes, map=IndexMap((axis,), pieces))
-    return Value(node, (axis, *first.order), dtype)
+    return Value(unit_dropped(node), (axis, *first.order), dtype)
 
 
 @builtin("split(x, parts, axis=)", "chunk(x, parts, axis=)")
 def _split(given: Given) -> Meaning:
-    """Into equal parts."""
+    """Into `parts` equal parts; torch's `split` takes the size of a part."""
     frame, x = given.frame, given.tensor("x")
-    parts, axis = given.integer("parts"), given.axis("axis", x) if given.has("axis") else x.order[0]
+    first = ast.Number(0, given.span)
+    (axis,) = axes_of(frame, given.arguments.get("axis", first), x.order)
+    parts = given.integer("parts")
     if parts < 1:
         raise given.fail(faults.BAD_STEP, "parts")
     frame.require(
@@ -352,22 +364,28 @@ def _expand(given: Given) -> Meaning:
     exprs = given.rest
     if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
         exprs = exprs[0].items
-    order = _shape(frame, exprs)
+    order = listed_axes(frame, exprs)
     if not set(x.axes) <= set(order):
         raise given.fail(faults.WRONG_AXES, expected=axis_text(order), found=axis_text(x.order))
     return Value(x.node, order, x.dtype)
 
 
-def _shape(frame: Frame, exprs: tuple[ast.Expr, ...]) -> tuple[Size, ...]:
+def listed_axes(frame: Frame, exprs: tuple[ast.Expr, ...]) -> tuple[Size, ...]:
+    """The axes of a value to be made, from sizes and packs."""
     order: list[Size] = []
     for expr in exprs:
         if isinstance(expr, ast.Star) and isinstance(expr.value, ast.Name):
             order += frame.packs.get(expr.value.id, ())
         else:
-            order.append(size_of(frame, expr))
+            order.append(extent(frame, expr))
     if exprs:
         refuse_twice(frame, order, exprs[0].span)
     return tuple(order)
+
+
+def places(axis: Size) -> Node:
+    """The positions along an axis."""
+    return unit_dropped(arange(axis=axis))
 
 
 def _last_two(given: Given, x: Value) -> tuple[Size, Size]:
@@ -382,14 +400,15 @@ def _triangle(given: Given) -> Meaning:
     x = settle(given.frame, given.tensor("x"))
     rows, columns = _last_two(given, x)
     offset = constant(value=given.integer("diagonal", 0), dtype=I64)
-    place = tidy(add(arange(axis=rows), offset))
+    place = tidy(add(places(rows), offset))
     compare = greater_equal if given.name == "tril" else less_equal
-    zero = constant(value=_number_of(x.dtype, 0), dtype=compute(x.dtype))
-    node = where(compare(place, arange(axis=columns)), x.node, zero)
+    zero = constant(value=number_of(x.dtype, 0), dtype=compute(x.dtype))
+    node = where(compare(place, places(columns)), x.node, zero)
     return Value(node, x.order, x.dtype)
 
 
-def _number_of(dtype: AnyDtype, number: float) -> bool | int | float:
+def number_of(dtype: AnyDtype, number: float) -> bool | int | float:
+    """The number as Python has it for a constant of the dtype."""
     if dtype == BOOL:
         return bool(number)
     kind = getattr(dtype, "kind", "float")
@@ -402,95 +421,5 @@ def _diagonal(given: Given) -> Meaning:
     frame, x = given.frame, settle(given.frame, given.tensor("x"))
     rows, columns = _last_two(given, x)
     frame.require(rows, "<=", columns, given.span, f"`diagonal` needs {rows} <= {columns}")
-    node = take(x.node, arange(axis=rows), axis=columns)
+    node = take(x.node, places(rows), axis=columns)
     return Value(node, x.order[:-1], x.dtype)
-
-
-# creation
-
-
-@builtin("zeros(*axes, dtype=)", "ones(*axes, dtype=)")
-def _filled(given: Given) -> Meaning:
-    """All zeros or ones, in f32 unless told; only the axes' sizes matter."""
-    return _full(given, given.rest, 1.0 if given.name == "ones" else 0.0, F32)
-
-
-@builtin("zeros_like(x, dtype=)", "ones_like(x, dtype=)")
-def _filled_like(given: Given) -> Meaning:
-    """All zeros or ones, with the axes and the dtype of `x`."""
-    x = settle(given.frame, given.tensor("x"))
-    dtype = given.dtype("dtype", x.dtype)
-    number = _number_of(dtype, 1.0 if given.name == "ones_like" else 0.0)
-    return Value(constant(value=number, dtype=compute(dtype)), x.order, dtype)
-
-
-def _full(given: Given, exprs: tuple[ast.Expr, ...], number: float, default: AnyDtype) -> Value:
-    if len(exprs) == 1 and isinstance(exprs[0], ast.Tuple):
-        exprs = exprs[0].items
-    dtype = given.dtype("dtype", default)
-    node = constant(value=_number_of(dtype, number), dtype=compute(dtype))
-    return Value(node, _shape(given.frame, exprs), dtype)
-
-
-@builtin("full(axes, value, dtype=)")
-def _full_value(given: Given) -> Meaning:
-    """One value everywhere; of the value's kind unless told."""
-    frame, expr = given.frame, given.arguments["axes"]
-    order = _shape(frame, expr.items if isinstance(expr, ast.Tuple) else (expr,))
-    value = given.tensor("value")
-    if value.order:
-        raise given.fail(faults.WRONG_AXES, "value", expected="[]", found=axis_text(value.order))
-    if given.has("dtype"):
-        dtype = given.dtype("dtype", F32)
-        return Value(as_dtype(frame, value, dtype, given.span), order, dtype)
-    settled = settle(frame, value)
-    return Value(settled.node, order, settled.dtype)
-
-
-@builtin("arange(start, stop=, step=, dtype=)")
-def _arange(given: Given) -> Meaning:
-    """`arange(N)` runs along the axis N; `arange(a, b, step)` along one of the size that follows."""
-    frame = given.frame
-    dtype = given.dtype("dtype", I64)
-    if not given.has("stop"):
-        axis = given.size("start")
-        return Value(_as(arange(axis=axis), dtype), (axis,), dtype)
-    start, stop, step = given.size("start"), given.size("stop"), 1
-    if given.has("step"):
-        step = given.integer("step")
-        if step == 0:
-            raise given.fail(faults.BAD_STEP, "step")
-    span = stop - start if step > 0 else start - stop
-    axis = frame.size(floordiv(span + (abs(step) - 1), as_size(abs(step))))
-    node = tidy(mul(arange(axis=axis), constant(value=step, dtype=I64)))
-    node = add(node, tidy(size_(value=start)))
-    return Value(_as(node, dtype), (axis,), dtype)
-
-
-def _as(node: Node, dtype: AnyDtype) -> Node:
-    return tidy(cast_to(node, compute(dtype)))
-
-
-@builtin("linspace(a, b, axis, dtype=)", "logspace(a, b, axis, dtype=)")
-def _linspace(given: Given) -> Meaning:
-    """Both ends included: `a + i * (b - a) / (N - 1)`."""
-    frame, span = given.frame, given.span
-    axis, dtype = given.size("axis"), given.dtype("dtype", F32)
-    a, b = given.tensor("a"), given.tensor("b")
-    last = elementwise(frame, maximum, (size_value(axis - 1), weak(1)), span)
-    width = elementwise(frame, sub, (b, a), span)
-    step = elementwise(frame, div, (width, last), span, kind="float")
-    place = Value(_as(arange(axis=axis), dtype), (axis,), dtype)
-    steps = elementwise(frame, mul, (place, step), span)
-    value = elementwise(frame, add, (steps, a), span)
-    if given.name == "logspace":
-        value = elementwise(frame, pow_, (weak(10.0), value), span)
-    return value
-
-
-@builtin("eye(N, M, dtype=)")
-def _eye(given: Given) -> Meaning:
-    """1 where both positions are equal, 0 elsewhere; square if `M` is left out."""
-    rows, columns, dtype = given.size("N"), given.size("M"), given.dtype("dtype", F32)
-    node = cast_to(equal(arange(axis=rows), arange(axis=columns)), compute(dtype))
-    return Value(node, (rows, columns), dtype)

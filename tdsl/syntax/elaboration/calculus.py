@@ -7,9 +7,10 @@ elaborated as a closed IR Function over inputs of its own, differentiated, and i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeGuard
 
 from tdsl import faults
-from tdsl.errors import Span
+from tdsl.errors import Span, TdslError
 from tdsl.ir.dtype import may_be_float
 from tdsl.ir.function import Function, Param, Result
 from tdsl.ir.node import OPS, Node
@@ -18,10 +19,11 @@ from tdsl.ops import input_
 from tdsl.syntax import ast
 from tdsl.syntax.elaboration.arithmetic import convert, settle
 from tdsl.syntax.elaboration.builtin import Given, builtin
-from tdsl.syntax.elaboration.expressions import evaluate, tensor
-from tdsl.syntax.elaboration.frame import Frame
+from tdsl.syntax.elaboration.expressions import describe, evaluate, tensor
+from tdsl.syntax.elaboration.frame import Frame, Session
+from tdsl.syntax.elaboration.program import Program
 from tdsl.syntax.elaboration.types import is_static
-from tdsl.syntax.elaboration.values import FunctionValue, Meaning, Value
+from tdsl.syntax.elaboration.values import BuiltinValue, FunctionValue, Meaning, Value
 from tdsl.transforms.differentiate import grad, value_and_grad, vjp
 from tdsl.transforms.inline import inline
 
@@ -34,22 +36,32 @@ TRANSFORMS = {"grad": grad, "value_and_grad": value_and_grad, "vjp": vjp}
 def _derivative(given: Given) -> Meaning:
     """A function on functions; `wrt` names parameters as strings."""
     function = evaluate(given.frame, given.arguments["f"])
+    if isinstance(function, BuiltinValue):
+        raise given.fail(faults.BUILTIN_DERIVATIVE, "f", name=function.name)
     if not isinstance(function, FunctionValue):
-        raise given.fail(faults.NOT_A_FUNCTION_VALUE, "f", found="a value")
+        raise given.fail(faults.NOT_A_FUNCTION_VALUE, "f", found=describe(function))
     wrt = given.static("wrt")
     names = (wrt,) if isinstance(wrt, str) else wrt
-    if names is not None and not (
-        isinstance(names, tuple) and names and all(isinstance(n, str) for n in names)
-    ):
+    if names is not None and not are_names(names):
         raise given.fail(faults.WRT_NOT_NAMES, "wrt")
     known = {p.name: p for p in function.definition.params}
     for name in names or ():
         if name not in known:
             raise given.fail(faults.WRT_UNKNOWN, "wrt", name=name, function=function.name)
-        if is_static(known[str(name)]):
+        if is_static(known[name]):
             raise given.fail(faults.WRT_NOT_FLOAT, "wrt", name=name, dtype="a static value")
-    step = (given.name, tuple(map(str, names)) if names else None, isinstance(wrt, str))
+    step = (given.name, tuple(names) if names else None, isinstance(wrt, str))
     return FunctionValue(function.program, function.definition, (*function.derivative, step))
+
+
+def are_names(wrt: object) -> TypeGuard[Sequence[str]]:
+    """Whether `wrt` holds at least one name, and each once."""
+    return (
+        isinstance(wrt, tuple | list)
+        and len(wrt) > 0
+        and all(isinstance(name, str) for name in wrt)
+        and len(set(wrt)) == len(wrt)
+    )
 
 
 def call_derivative(
@@ -90,7 +102,10 @@ def _apply(
     *rest, (kind, wrt, single) = function.derivative
     inner = FunctionValue(function.program, function.definition, tuple(rest))
     closed, actual, values = close(frame, inner, arguments, cotangents, span, invoke, kind)
-    derived = TRANSFORMS[kind](closed, wrt)
+    try:
+        derived = TRANSFORMS[kind](closed, wrt)
+    except TdslError as error:
+        raise frame.located(error, span) from None
     nodes = inline(derived, actual)
     by_name = {n: v for n, v in arguments.items() if isinstance(v, Value)}
     names = [p.name for p in closed.params if p.name in by_name and may_be_float(p.dtype)]
@@ -160,13 +175,36 @@ def _flat(meaning: Meaning) -> list[Meaning]:
 def derivative_of(function: FunctionValue) -> ast.FunctionDef | None:
     """The function of the same file that `@vjp_of` makes this one's derivative."""
     for other in function.program.module.functions:
-        for decorator in other.decorators:
-            match decorator:
-                case ast.Call(function=ast.Name(id="vjp_of"), arguments=(ast.Name(id=name),)) if (
-                    name == function.name
-                ):
-                    return other
+        if any(_owner(decorator) == function.name for decorator in other.decorators):
+            return other
     return None
+
+
+def _owner(decorator: ast.Expr) -> str | None:
+    """The function that `@vjp_of(function)` names; None for another decorator."""
+    match decorator:
+        case ast.Call(function=ast.Name(id="vjp_of"), arguments=(ast.Name(id=name),), keywords=()):
+            return name
+    return None
+
+
+def wrong_decorators(program: Program) -> list[TdslError]:
+    """An error for each decorator but the first `@vjp_of` of another function in the file."""
+    names = {function.name for function in program.module.functions} | program.module.broken
+    frame = Frame(Session(), program, "")
+    errors: list[TdslError] = []
+    seen: set[str] = set()
+    for function in program.module.functions:
+        for decorator in function.decorators:
+            owner = _owner(decorator)
+            if owner is None or owner == function.name or owner not in names:
+                errors.append(frame.fail(faults.WRONG_DECORATOR, decorator.span))
+            elif owner in seen:
+                name = f"@vjp_of({owner})"
+                errors.append(frame.fail(faults.DEFINED_TWICE, decorator.span, name=name))
+            else:
+                seen.add(owner)
+    return errors
 
 
 def call_with_derivative(

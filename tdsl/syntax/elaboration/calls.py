@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tdsl import faults
-from tdsl.errors import Span
+from tdsl.errors import Span, a
 from tdsl.ir.dtype import DTYPES, AnyDtype, Dtype, DtypeTerm, DtypeVar
 from tdsl.ir.size import ONE, Size
 from tdsl.syntax import ast
@@ -18,10 +18,18 @@ from tdsl.syntax.elaboration.axes import axes_of, try_size
 from tdsl.syntax.elaboration.builtin import BUILTINS, call_builtin, unknown_keyword
 from tdsl.syntax.elaboration.calculus import call_derivative, call_with_derivative, derivative_of
 from tdsl.syntax.elaboration.expressions import HANDLERS, describe, evaluate, static_value, tensor
-from tdsl.syntax.elaboration.frame import MAX_CALLS, Frame, axis_text
+from tdsl.syntax.elaboration.frame import MAX_CALLS, Blame, Frame, axis_text
 from tdsl.syntax.elaboration.program import library_function
 from tdsl.syntax.elaboration.statements import Returned, run
-from tdsl.syntax.elaboration.suggest import FOREIGN_METHODS, FOREIGN_NAMES, meant
+from tdsl.syntax.elaboration.suggest import (
+    FOREIGN_DTYPES,
+    HABITS,
+    LIBRARIES,
+    dtype_hint,
+    foreign_hint,
+    meant,
+    method_hint,
+)
 from tdsl.syntax.elaboration.types import (
     bind_item,
     dtype_of,
@@ -52,23 +60,39 @@ def call(frame: Frame, expr: ast.Call) -> Meaning:
         return call_builtin(frame, function.name, expr, None)
     if isinstance(function, FunctionValue):
         return call_function(frame, function, expr, ())
-    raise frame.fail(faults.NOT_A_FUNCTION_VALUE, expr.function.span, found=describe(function))
+    hint = f"write `cast(x, {function})`" if isinstance(function, Dtype) else ""
+    raise frame.fail(
+        faults.NOT_A_FUNCTION_VALUE, expr.function.span, found=describe(function), hint=hint
+    )
 
 
 def _method(frame: Frame, expr: ast.Call, target: ast.Attribute) -> Meaning:
     """`x.sum(axis=D)` is `sum(x, axis=D)` for any function in scope."""
-    if isinstance(target.value, ast.Name) and target.value.id in FOREIGN_NAMES:
-        text = target.value.id
-        if text not in frame.variables and text not in frame.axes:
-            raise frame.fail(
-                faults.UNKNOWN_NAME, target.value.span, name=text, hint=FOREIGN_NAMES[text]
-            )
+    _refuse_library(frame, target)
     name = target.name
     program = frame.program
     if name in program.functions or name in program.imported or name not in BUILTINS:
         function = _function_named(frame, target)
         return call_function(frame, function, expr, (target.value,))
     return call_builtin(frame, name, expr, target.value)
+
+
+def _refuse_library(frame: Frame, target: ast.Attribute) -> None:
+    """Refuse `torch.exp` and `torch.nn.functional.relu`, unless the name is the program's own."""
+    root: ast.Expr = target
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if isinstance(root, ast.Name) and root.id in LIBRARIES:
+        if root.id in frame.variables or root.id in frame.axes:
+            return
+        hint = foreign_hint(root.id)
+        if target.name in DTYPES:
+            hint = f"write `{target.name}`"
+        elif target.name in FOREIGN_DTYPES:
+            hint = dtype_hint(target.name)
+        elif target.name in HABITS:
+            hint = HABITS[target.name]
+        raise frame.fail(faults.UNKNOWN_NAME, root.span, name=root.id, hint=hint)
 
 
 def _function_named(frame: Frame, target: ast.Attribute) -> FunctionValue:
@@ -78,27 +102,20 @@ def _function_named(frame: Frame, target: ast.Attribute) -> FunctionValue:
     found = program.imported.get(name) or library_function(name)
     if isinstance(found, FunctionValue):
         return found
-    hint = FOREIGN_METHODS.get(name) or meant(name, [*BUILTINS, *program.functions])
+    hint = method_hint(name) or meant(name, [*BUILTINS, *program.functions])
     raise frame.fail(faults.UNKNOWN_METHOD, target.name_span, name=name, hint=hint)
 
 
 def property_of(frame: Frame, expr: ast.Attribute) -> Meaning:
     """`x.T` and `x.mT`."""
-    owner = expr.value
-    if (
-        isinstance(owner, ast.Name)
-        and owner.id in FOREIGN_NAMES
-        and owner.id not in frame.variables
-    ):
-        hint = f"write `{expr.name}`" if expr.name in DTYPES else FOREIGN_NAMES[owner.id]
-        raise frame.fail(faults.UNKNOWN_NAME, owner.span, name=owner.id, hint=hint)
+    _refuse_library(frame, expr)
     value = tensor(frame, expr.value)
     if expr.name == "T":
         return Value(value.node, tuple(reversed(value.order)), value.dtype, value.weak)
     if expr.name == "mT" and len(value.order) >= 2:
         *batch, rows, columns = value.order
         return Value(value.node, (*batch, columns, rows), value.dtype)
-    hint = FOREIGN_METHODS.get(expr.name, "the properties are `.T` and `.mT`")
+    hint = method_hint(expr.name) or "the properties are `.T` and `.mT`"
     raise frame.fail(faults.UNKNOWN_METHOD, expr.name_span, name=expr.name, hint=hint)
 
 
@@ -204,7 +221,7 @@ def check_static(frame: Frame, param: ast.Param, meaning: Meaning, span: Span) -
     }[wanted]
     if not fits:
         found = repr(number) if isinstance(meaning, Value) else describe(meaning)
-        raise frame.fail(faults.WRONG_STATIC, span, name=param.name, wanted=wanted, found=found)
+        raise frame.fail(faults.WRONG_STATIC, span, name=param.name, wanted=a(wanted), found=found)
     return meaning
 
 
@@ -225,9 +242,13 @@ def invoke(
         raise frame.fail(faults.RECURSION, span, name=function.name)
     if whole and derivative_of(function) is not None:
         return call_with_derivative(frame, function, bound, span, invoke)
+    blame = frame.blame
+    if blame is None and function.program.is_library and not frame.program.is_library:
+        blame = Blame(frame, span, function.name)
     inner = Frame(
-        frame.session, function.program, function.name, callers=(*(frame.callers or ("",)), key)
-    )
+        frame.session, function.program, function.name, callers=(*(frame.callers or ("",)), key),
+        blame=blame,
+    )  # fmt: skip
     bind_parameters(frame, inner, function, bound, span)
     returned = run(inner, function.definition.body)
     if returned is None:
@@ -320,6 +341,8 @@ def typed_results(frame: Frame, definition: ast.FunctionDef, returned: Returned)
     types, meaning = definition.results, returned.meaning
     if isinstance(meaning, Poison):
         return meaning
+    if meaning == ():
+        raise frame.fail(faults.EMPTY_RETURN, returned.span)
     if types is None:
         if isinstance(meaning, tuple):
             return tuple(_settled(frame, m, returned.span) for m in meaning)
@@ -338,7 +361,7 @@ def typed_results(frame: Frame, definition: ast.FunctionDef, returned: Returned)
 def _settled(frame: Frame, meaning: Meaning, span: Span) -> Meaning:
     if not isinstance(meaning, Value):
         raise frame.fail(faults.NOT_A_VALUE, span, what="a result", found=describe(meaning))
-    return settle(frame, meaning)
+    return settle(frame, meaning, span)
 
 
 def _typed_result(frame: Frame, type_: ast.TypeExpr, meaning: Meaning, span: Span) -> Value:
@@ -354,29 +377,40 @@ def _typed_result(frame: Frame, type_: ast.TypeExpr, meaning: Meaning, span: Spa
 
 
 def _result_order(frame: Frame, type_: ast.TypeExpr, value: Value, span: Span) -> tuple[Size, ...]:
-    """The annotated order. A name that nobody bound stands for an axis that is left over, in order."""
-    fixed: list[Size | None] = []
+    """The annotated order.
+
+    A name that nobody bound stands from here on for an axis that has no name in scope, in order.
+    """
+    fixed: list[tuple[ast.Expr, Size | None]] = []
     for item in type_.axes or ():
         if is_pack(item):
             if pack_name(item) not in frame.packs:
                 raise frame.fail(faults.UNKNOWN_PACK, item.span, name=pack_name(item))
-            fixed += frame.packs[pack_name(item)]
+            fixed += [(item, axis) for axis in frame.packs[pack_name(item)]]
         else:
             size = try_size(frame, item)
             if size is None and not isinstance(item, ast.Name):
                 raise frame.fail(faults.NOT_A_SIZE, item.span)
-            fixed.append(None if size is None else frame.size(size))
-    left = [axis for axis in value.axes if axis not in fixed]
-    unnamed = [item for item in type_.axes or () if isinstance(item, ast.Name)]
-    if fixed.count(None) > len(left):
-        free = next(i for i in unnamed if try_size(frame, i) is None)
-        raise frame.fail(
-            faults.UNKNOWN_AXIS, free.span, name=expr_text(free),
-            hint=f"the result has {axis_text(value.order)}",
-        )  # fmt: skip
-    order = tuple(left.pop(0) if size is None else size for size in fixed)
+            fixed.append((item, None if size is None else frame.size(size)))
+    named = {frame.size(axis) for axis in (*frame.axes.values(), *sum(frame.packs.values(), ()))}
+    taken = {size for _, size in fixed}
+    left = [axis for axis in value.axes if axis not in named | taken]
+    order = tuple(size or _named_here(frame, item, left, value) for item, size in fixed)
     refuse_twice(frame, order, type_.span)
     return order
+
+
+def _named_here(frame: Frame, item: ast.Expr, left: list[Size], value: Value) -> Size:
+    """The axis that a name stands for which nobody bound before the return type."""
+    name = expr_text(item)
+    if name not in frame.axes:
+        if not left:
+            raise frame.fail(
+                faults.UNKNOWN_AXIS, item.span, name=name,
+                hint=f"the result has {axis_text(value.order)}",
+            )  # fmt: skip
+        frame.axes[name] = left.pop(0)
+    return frame.axes[name]
 
 
 HANDLERS[ast.Call] = call

@@ -17,19 +17,30 @@ from tdsl.ops import cast_to, input_
 from tdsl.syntax import ast
 from tdsl.syntax.elaboration import (  # noqa: F401  (each enters its built-ins and handlers)
     builtins_axes,
+    builtins_contraction,
+    builtins_creation,
     builtins_math,
+    builtins_reductions,
     names,
     slices,
 )
 from tdsl.syntax.elaboration.axes import axes_of
-from tdsl.syntax.elaboration.calculus import TRANSFORMS, derivative_of
+from tdsl.syntax.elaboration.calculus import TRANSFORMS, derivative_of, wrong_decorators
 from tdsl.syntax.elaboration.calls import check_static, invoke, typed_results
 from tdsl.syntax.elaboration.expressions import Poisoned, evaluate, static_value
-from tdsl.syntax.elaboration.frame import Frame, Session
+from tdsl.syntax.elaboration.frame import Blame, Frame, Session
 from tdsl.syntax.elaboration.program import Program, link_what_can_be
 from tdsl.syntax.elaboration.scope import unknown_names
 from tdsl.syntax.elaboration.statements import run
-from tdsl.syntax.elaboration.types import declare, dtype_of, is_pack, is_static, pack_name, shape_of
+from tdsl.syntax.elaboration.types import (
+    declare,
+    dtype_of,
+    is_pack,
+    is_static,
+    pack_name,
+    refuse_unbound,
+    shape_of,
+)
 from tdsl.syntax.elaboration.values import AxisValue, FunctionValue, Meaning, Poison, Value, weak
 from tdsl.syntax.parser import read_module
 from tdsl.transforms.simplify import tidy
@@ -154,7 +165,11 @@ def elaborate(
     if floating:
         graph = _elaborate(function, statics or {}, ranks, given, {**(dtypes or {}), **floating})
     for kind, wrt, _ in function.derivative:
-        graph = TRANSFORMS[kind](graph, wrt)
+        try:
+            graph = TRANSFORMS[kind](graph, wrt)
+        except TdslError as error:
+            place = program.constants[name].value.span
+            raise Frame(Session(), program, "").located(error, place) from None
     return replace(graph, name=name)
 
 
@@ -169,6 +184,9 @@ def _elaborate(
     definition = function.definition
     session = Session()
     frame = Frame(session, function.program, definition.name)
+    if function.program.is_library:
+        outside = Frame(session, function.program, definition.name)
+        frame.blame = Blame(outside, definition.span, definition.name)
     try:
         params = _parameters(frame, definition, statics, ranks, given, dtypes)
         meaning = _results(frame, function)
@@ -232,18 +250,13 @@ def _parameters(
     dtypes: Mapping[str, Dtype | DtypeVar],
 ) -> tuple[Param, ...]:
     """Bind every parameter: static ones to their values, tensors to inputs."""
-    seen: set[str] = set()
-    for param in definition.params:
-        if param.name in seen:
-            raise frame.fail(faults.PARAMETER_TWICE, param.name_span, name=param.name)
-        if param.name in ("backend", "target", "grad"):
-            raise frame.fail(faults.RESERVED_PARAMETER, param.name_span, name=param.name)
-        seen.add(param.name)
+    _check_parameters(frame, definition)
     outside = Frame(frame.session, frame.program, "", callers=("default",))
     for param in definition.params:
         if is_static(param) and param.type.dtype != "Axis":
             frame.variables[param.name] = _static(outside, param, statics)
     declare(frame, definition.params, dict(ranks) if ranks is not None else None)
+    refuse_unbound(frame, definition.params)
     frame.dtypes.update(dtypes)
     params = []
     for param in definition.params:
@@ -262,6 +275,28 @@ def _parameters(
         if is_static(param) and param.type.dtype == "Axis":
             frame.variables[param.name] = _axis(frame, param, statics, first)
     return tuple(params)
+
+
+def _check_parameters(frame: Frame, definition: ast.FunctionDef) -> None:
+    """Refuse names and defaults that no parameter may have."""
+    seen: set[str] = set()
+    for param in definition.params:
+        if param.name in seen:
+            raise frame.fail(faults.PARAMETER_TWICE, param.name_span, name=param.name)
+        if param.name in ("backend", "target", "grad"):
+            raise frame.fail(faults.RESERVED_PARAMETER, param.name_span, name=param.name)
+        seen.add(param.name)
+        if not is_static(param) and not _is_tensor_default(param):
+            raise frame.fail(faults.BAD_DEFAULT, param.span)
+
+
+def _is_tensor_default(param: ast.Param) -> bool:
+    match param.default:
+        case None | ast.NoneValue():
+            return True
+        case ast.Number() | ast.Boolean() | ast.Unary(op="-", value=ast.Number()):
+            return not param.type.axes
+    return False
 
 
 def _tensor(frame: Frame, param: ast.Param) -> Param:
@@ -306,7 +341,7 @@ def _axis(
             exprs.append(ast.Number(item, span))
         else:
             raise frame.fail(
-                faults.WRONG_STATIC, span, name=param.name, wanted="Axis", found=repr(item)
+                faults.WRONG_STATIC, span, name=param.name, wanted="an Axis", found=repr(item)
             )
     return AxisValue(axes_of(frame, ast.Tuple(tuple(exprs), span), order))  # type: ignore[arg-type]
 
@@ -335,7 +370,7 @@ def check_program(program: Program) -> None:
 
 def faults_of(program: Program) -> list[TdslError]:
     """The faults of a program's constants and functions."""
-    errors: list[TdslError] = []
+    errors = wrong_decorators(program) + _defined_twice(program)
     for name, assign in program.constants.items():
         try:
             _evaluated(program, assign)
@@ -349,8 +384,23 @@ def faults_of(program: Program) -> list[TdslError]:
     return errors
 
 
+def _defined_twice(program: Program) -> list[TdslError]:
+    """An error for each definition of a name that has one already."""
+    frame = Frame(Session(), program, "")
+    targets = (assign.target for assign in program.module.constants)
+    places = [(target.id, target.span) for target in targets if isinstance(target, ast.Name)]
+    places += [(function.name, function.span) for function in program.module.functions]
+    seen: set[str] = set()
+    errors = []
+    for name, span in sorted(places, key=lambda place: (place[1].line, place[1].column)):
+        if name in seen:
+            errors.append(frame.fail(faults.DEFINED_TWICE, span, name=name))
+        seen.add(name)
+    return errors
+
+
 def _collect(program: Program, name: str, errors: list[TdslError]) -> None:
-    """The faults of one function; where a line has one already, its names are not judged again."""
+    """The faults of one function; a name that is at fault already is not judged again."""
     definition = function_value(program, name).definition
     found: list[TdslError] = []
     if all(param.default is not None for param in definition.params if is_static(param)):
@@ -360,6 +410,7 @@ def _collect(program: Program, name: str, errors: list[TdslError]) -> None:
             found.append(error)
         except Poisoned:  # it needs a definition that could not be read
             pass
-    lines = {d.span.line for error in found for d in error.errors if d.span is not None}
+    places = {(d.span.line, d.span.column) for error in found for d in error.errors if d.span}
     unknown = unknown_names(program, definition)
-    errors += found + [e for e in unknown if e.span is not None and e.span.line not in lines]
+    errors += found
+    errors += [e for e in unknown if e.span and (e.span.line, e.span.column) not in places]

@@ -12,10 +12,9 @@ from typing import Any
 from tdsl import faults
 from tdsl.errors import Span
 from tdsl.ir.dtype import BOOL, F64, I64
-from tdsl.ir.function import DtypeKind
-from tdsl.ir.node import Op
 from tdsl.ir.size import Size
 from tdsl.ops import (
+    Pointwise,
     add,
     bitand,
     bitnot,
@@ -51,13 +50,11 @@ from tdsl.syntax.elaboration.values import (
     weak,
 )
 
-BINARY: dict[str, tuple[Op, DtypeKind]] = {
-    "+": (add, "any"), "-": (sub, "number"), "*": (mul, "any"), "/": (div, "float"),
-    "//": (floordiv, "number"), "%": (remainder, "number"), "**": (pow_, "number"),
-    "&": (bitand, "any"), "|": (bitor, "any"), "^": (bitxor, "any"),
-    "<<": (shift_left, "int"), ">>": (shift_right, "int"),
+BINARY: dict[str, Pointwise] = {
+    "+": add, "-": sub, "*": mul, "/": div, "//": floordiv, "%": remainder, "**": pow_,
+    "&": bitand, "|": bitor, "^": bitxor, "<<": shift_left, ">>": shift_right,
 }  # fmt: skip
-COMPARE: dict[str, Op] = {
+COMPARE: dict[str, Pointwise] = {
     "==": equal, "!=": not_equal, "<": less, "<=": less_equal, ">": greater, ">=": greater_equal,
 }  # fmt: skip
 NAMED: dict[str, float] = {"inf": float("inf"), "nan": float("nan"), "pi": 3.141592653589793}
@@ -92,18 +89,25 @@ def static_value(frame: Frame, expr: ast.Expr) -> Meaning:
     """The compile-time value of an expression: a number, string, None, dtype, function or tuple."""
     meaning = evaluate(frame, expr)
     if isinstance(meaning, Value) and meaning.static is None:
-        raise frame.fail(
-            faults.NOT_STATIC, expr.span, hint="use `where(condition, a, b)` for values of arrays"
-        )
+        hint = "use `where(condition, a, b)` for values of arrays"
+        if meaning.weak:
+            hint = "sizes are known at the call: write `assert`, `where` or an `int` parameter"
+        raise frame.fail(faults.NOT_STATIC, expr.span, hint=hint)
     return meaning
 
 
 def truth(frame: Frame, expr: ast.Expr) -> bool:
     """The truth of a static condition."""
-    meaning = static_value(frame, expr)
+    return truth_of(frame, static_value(frame, expr), expr.span)
+
+
+def truth_of(frame: Frame, meaning: Meaning, span: Span) -> bool:
+    """The truth of a compile-time value: a number, a string or None."""
     if isinstance(meaning, Value):
         return bool(meaning.static)
-    return bool(meaning)
+    if meaning is None or isinstance(meaning, str):
+        return bool(meaning)
+    raise frame.fail(faults.NOT_A_VALUE, span, what="a condition", found=describe(meaning))
 
 
 def size_value(size: Size) -> Value:
@@ -152,21 +156,12 @@ def binary(frame: Frame, expr: ast.Binary, a: Value, b: Value) -> Value:
         return OPERATORS[expr.op](frame, a, b, expr.op_span)
     if expr.op == "**" and a.weak and b.weak and isinstance(b.static, int) and b.static < 0:
         a = Value(as_dtype(frame, a, F64, expr.span), (), F64, weak=True)
-    op, kind = BINARY[expr.op]
+    op = BINARY[expr.op]
     if expr.op == "*" and _is_bool(a) and _is_bool(b):
         op = bitand
     if expr.op == "+" and _is_bool(a) and _is_bool(b):
         op = bitor
-    if expr.op in "&|^":
-        return _bitwise(frame, op, a, b, expr.op_span)
-    return elementwise(frame, op, (a, b), expr.op_span, kind=kind)
-
-
-def _bitwise(frame: Frame, op: Op, a: Value, b: Value, span: Span) -> Value:
-    dtype = common_dtype(frame, (a, b), span)
-    if dtype != BOOL:
-        frame.constrain(dtype, "int", span, f"`{op.name}`")
-    return elementwise(frame, op, (a, b), span)
+    return elementwise(frame, op, (a, b), expr.op_span, f"`{expr.op}`")
 
 
 def _is_bool(value: Value) -> bool:
@@ -176,6 +171,8 @@ def _is_bool(value: Value) -> bool:
 def _number(frame: Frame, expr: ast.Number) -> Meaning:
     if isinstance(expr.value, int) and expr.value >= 2**64:
         raise frame.fail(faults.DOES_NOT_FIT, expr.span, value=expr.value, dtype=I64)
+    if expr.value == float("inf"):
+        raise frame.fail(faults.DOES_NOT_FIT, expr.span, value="this number", dtype=F64)
     return weak(expr.value)
 
 
@@ -185,17 +182,17 @@ def _unary(frame: Frame, expr: ast.Unary) -> Meaning:
     value = tensor(frame, expr.value)
     if expr.op == "+":
         return value
-    if expr.op == "~":
-        if value.dtype != BOOL:
-            frame.constrain(value.dtype, "int", expr.span, "`~`")
-        return elementwise(frame, bitnot, (value,), expr.span)
-    return elementwise(frame, neg, (value,), expr.span, kind="number")
+    op = bitnot if expr.op == "~" else neg
+    return elementwise(frame, op, (value,), expr.span, f"`{expr.op}`")
 
 
 def _compare(frame: Frame, expr: ast.Compare) -> Meaning:
     if len(expr.rest) == 1:
         op, right = expr.rest[0]
         return _one_comparison(frame, expr.first, op, right, expr.span)
+    if any(isinstance(middle, ast.Binary) and middle.op in "&|" for _, middle in expr.rest[:-1]):
+        hint = "`&` and `|` bind tighter: write `(a < b) & (b < c)`"
+        raise frame.fail(faults.CHAINED_COMPARISON, expr.span, hint=hint)
     left, results = expr.first, []
     for op, right in expr.rest:
         result = _one_comparison(frame, left, op, right, expr.span)
@@ -216,7 +213,7 @@ def _one_comparison(frame: Frame, left: ast.Expr, op: str, right: ast.Expr, span
         if op not in ("==", "!="):
             raise frame.fail(faults.NOT_A_VALUE, span, what="a value", found=describe(a))
         return weak((a == b) == (op == "=="))
-    return elementwise(frame, COMPARE[op], (a, b), span, result=BOOL)
+    return elementwise(frame, COMPARE[op], (a, b), span, f"`{op}`")
 
 
 def _bool_op(frame: Frame, expr: ast.BoolOp) -> Meaning:
@@ -227,7 +224,7 @@ def _bool_op(frame: Frame, expr: ast.BoolOp) -> Meaning:
 def _conditional(frame: Frame, expr: ast.Conditional) -> Meaning:
     test = evaluate(frame, expr.test)
     if not isinstance(test, Value) or test.static is not None:
-        holds = bool(test.static) if isinstance(test, Value) else bool(test)
+        holds = truth_of(frame, test, expr.test.span)
         return evaluate(frame, expr.then if holds else expr.otherwise)
     values = [tensor(frame, e) for e in (expr.then, expr.otherwise)]
     return choose(frame, test, values[0], values[1], expr.span)

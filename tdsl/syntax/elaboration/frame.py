@@ -8,7 +8,7 @@ left for the call, and the errors found so far.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from tdsl import faults
@@ -17,6 +17,7 @@ from tdsl.ir.dtype import AnyDtype, Dtype, variables
 from tdsl.ir.function import Check, DtypeKind, Origin
 from tdsl.ir.node import Node
 from tdsl.ir.size import Atom, Axis, Size, is_nonnegative, rebuild
+from tdsl.ir.size import name as name_size
 from tdsl.syntax.elaboration.values import Meaning, Value
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ class Session:
         return rebuild(size, self.facts.get) if self.facts else size
 
 
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """The call of a library function, where the dtypes that it does not take are told of."""
+
+    frame: Frame
+    span: Span
+    name: str
+
+
 @dataclass(slots=True)
 class Frame:
     """One activation of a function of `program`."""
@@ -54,17 +64,26 @@ class Frame:
     dtypes: dict[str, AnyDtype] = field(default_factory=dict)
     declared: tuple[Size, ...] = ()
     callers: tuple[str, ...] = ()
+    blame: Blame | None = None
 
     def fail(
         self, fault: Fault, span: Span, *, hint: str = "", note: str = "", **particulars: object
     ) -> TdslError:
         """The error for a fault of this function, with the source line it stands on."""
         source = self.program.line(span)
-        return fault.at(span, hint=hint, note=note, source=source, **particulars)
+        shown = {k: size_text(v) if isinstance(v, Size) else v for k, v in particulars.items()}
+        return fault.at(span, hint=hint, note=note, source=source, **shown)
 
     def size(self, size: Size) -> Size:
         """The size in canonical form."""
         return self.session.canonical(size)
+
+    def located(self, error: TdslError, span: Span) -> TdslError:
+        """The error at a place of this function, where it has none of its own."""
+        source = self.program.line(span)
+        return type(error)(
+            tuple(d if d.span else replace(d, span=span, source=source) for d in error.errors)
+        )
 
     def require(
         self,
@@ -88,7 +107,8 @@ class Frame:
             if holds:
                 return
             raise self.fail(faults.SIZE_CONDITION, span, why=why)
-        self.session.checks[Check(left, relation, right, why, span)] = None
+        source = self.program.line(span)
+        self.session.checks[Check(left, relation, right, why, span, source)] = None
 
     def note(self, value: Value, name: str, span: Span) -> Value:
         """Remember what the source calls a value."""
@@ -97,16 +117,16 @@ class Frame:
 
     def constrain(self, dtype: AnyDtype, kind: DtypeKind, span: Span, use: str) -> None:
         """Require a kind of dtype: of a concrete one now, of a variable at the call."""
+        if self.blame is not None:
+            site = self.blame
+            site.frame.constrain(dtype, kind, site.span, f"`{site.name}`")
+            return
         if isinstance(dtype, Dtype):
             if not allowed(dtype, kind):
                 raise self.fail(
-                    faults.WRONG_DTYPE,
-                    span,
-                    use=use,
-                    dtype=dtype,
-                    kind=KIND_TEXT[kind],
-                    hint="write `cast(x, f32)` first" if kind == "float" else "",
-                )
+                    faults.WRONG_DTYPE, span, use=use, dtype=dtype, kind=KIND_TEXT[kind],
+                    hint=f"write `cast(x, {'i64' if kind == 'int' else 'f32'})` first",
+                )  # fmt: skip
             return
         for name in sorted(variables(dtype)):
             known = self.session.kinds.get(name)
@@ -115,8 +135,8 @@ class Frame:
 
 
 KIND_TEXT = {
-    "any": "any", "number": "a number", "real": "a real number", "int": "an integer",
-    "float": "floating",
+    "any": "values", "number": "numbers", "real": "real numbers", "int": "integers",
+    "float": "floating values",
 }  # fmt: skip
 
 
@@ -134,4 +154,13 @@ def allowed(dtype: Dtype, kind: DtypeKind) -> bool:
 
 def axis_text(axes: Iterable[Axis]) -> str:
     """Axes as a message shows them."""
-    return "[" + ", ".join(map(str, axes)) + "]"
+    return "[" + ", ".join(map(size_text, axes)) + "]"
+
+
+def size_text(size: Size) -> str:
+    """A size as a message shows it: a renamed axis by the name that it was given."""
+    return str(rebuild(size, _given_name))
+
+
+def _given_name(atom: Atom) -> Size | None:
+    return name_size(atom.name.partition(".")[0]) if atom.kind == "copy" and atom.name else None

@@ -17,7 +17,14 @@ from tdsl.syntax.elaboration.expressions import (
 from tdsl.syntax.elaboration.frame import Frame
 from tdsl.syntax.elaboration.program import Program, library_function, library_names
 from tdsl.syntax.elaboration.suggest import foreign_hint, meant
-from tdsl.syntax.elaboration.values import BuiltinValue, FunctionValue, Meaning, Poison, weak
+from tdsl.syntax.elaboration.values import (
+    BuiltinValue,
+    ForeignValue,
+    FunctionValue,
+    Meaning,
+    Poison,
+    weak,
+)
 
 
 def lookup(frame: Frame, expr: ast.Name) -> Meaning:
@@ -50,7 +57,7 @@ def global_meaning(frame: Frame, expr: ast.Name) -> Meaning:
             return member
         return constant_meaning(frame, program.owners[text], member)
     if text in program.externals:
-        return _external(program.externals[text])
+        return _external(frame, expr, program.externals[text])
     if text in NAMED:
         return weak(NAMED[text])
     if text in BUILTINS:
@@ -95,7 +102,12 @@ def known_names(frame: Frame) -> list[str]:
     ]  # fmt: skip
 
 
-def _external(value: object) -> Meaning:
+def _external(frame: Frame, expr: ast.Name, value: object) -> Meaning:
+    if isinstance(value, ForeignValue):
+        hint = "pass it as an argument"
+        if value.type == "function":
+            hint = "decorate it with `@tdsl.jit`"
+        raise frame.fail(faults.FOREIGN_VALUE, expr.span, name=expr.id, found=value.type, hint=hint)
     if isinstance(value, bool | int | float):
         return weak(value)
     if isinstance(value, FunctionValue | str):

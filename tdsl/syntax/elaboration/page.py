@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from inspect import getdoc
 
-from tdsl.syntax.elaboration import builtins_axes, builtins_math, calculus
+from tdsl.syntax.elaboration import (
+    builtins_axes,
+    builtins_contraction,
+    builtins_creation,
+    builtins_math,
+    builtins_reductions,
+    calculus,
+)
 from tdsl.syntax.elaboration.builtin import BUILTINS, Apply
 
 SECTIONS = {
-    "Mathematics, reductions and indexing": builtins_math,
-    "Axes and creation": builtins_axes,
+    "Mathematics": builtins_math,
+    "Reductions": builtins_reductions,
+    "Contractions and indexing": builtins_contraction,
+    "Axes": builtins_axes,
+    "Creation": builtins_creation,
     "Derivatives": calculus,
 }
 HEADER = """# Built-ins

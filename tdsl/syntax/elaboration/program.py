@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from tdsl import faults
@@ -32,12 +32,12 @@ class Program:
     externals: Mapping[str, object] = field(default_factory=dict)
     owners: Mapping[str, Program] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def functions(self) -> dict[str, ast.FunctionDef]:
         """The file's functions by name; the last definition of a name counts."""
         return {function.name: function for function in self.module.functions}
 
-    @property
+    @cached_property
     def constants(self) -> dict[str, ast.Assign]:
         """The file's constants by name."""
         return {
@@ -47,12 +47,21 @@ class Program:
             if isinstance(target, ast.Name)
         }
 
+    @cached_property
+    def is_library(self) -> bool:
+        """Whether the file is of the standard library."""
+        return Path(self.module.file).parent == data_path("kernels")
+
     def line(self, span: Span) -> str:
         """The source line of a span of this file; empty for another file's."""
         if span.file != self.module.file:
             return ""
-        lines = self.module.text.split("\n")
+        lines = self._lines
         return lines[span.line - 1] if 0 < span.line <= len(lines) else ""
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self.module.text.split("\n")
 
 
 def load_program(
@@ -147,7 +156,10 @@ def read_source(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise faults.UNREADABLE.at(file=path, reason=reason or "it cannot be opened") from None
+        start = Span(str(path), 1, 1, 1)
+        raise faults.UNREADABLE.at(
+            start, file=path, reason=reason or "it cannot be opened"
+        ) from None
 
 
 @cache

@@ -7,7 +7,6 @@ of statements is left to elaboration; here a name counts as known if it is bound
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 
 from tdsl.errors import TdslError
 from tdsl.syntax import ast
@@ -25,14 +24,14 @@ def unknown_names(program: Program, function: ast.FunctionDef) -> list[TdslError
     frame = Frame(Session(), program, function.name, variables=dict.fromkeys(sorted(bound)))
     return [
         unknown_name(frame, node)
-        for node in _walk(function.body)
+        for node in ast.walk(function.body)
         if isinstance(node, ast.Name) and node.id not in bound and not is_global(program, node.id)
     ]
 
 
 def _bound(function: ast.FunctionDef) -> Iterator[str]:
     """Parameters, axes, dtype variables, and whatever a statement assigns or a call introduces."""
-    for node in _walk((function.params, function.results, function.body)):
+    for node in ast.walk((function.params, function.results, function.body)):
         match node:
             case ast.Param() | ast.TypedLocal() | ast.FunctionDef():
                 yield node.name
@@ -50,16 +49,4 @@ def _bound(function: ast.FunctionDef) -> Iterator[str]:
 
 
 def _names(node: object) -> Iterator[str]:
-    return (found.id for found in _walk(node) if isinstance(found, ast.Name))
-
-
-def _walk(root: object) -> Iterator[object]:
-    """Every node of a tree, in the order of the text; nested tuples are trees too."""
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, tuple):
-            stack.extend(reversed(node))
-        elif hasattr(node, "span"):
-            yield node
-            stack.extend(getattr(node, f.name) for f in reversed(fields(node)))  # type: ignore[arg-type]
+    return (found.id for found in ast.walk(node) if isinstance(found, ast.Name))

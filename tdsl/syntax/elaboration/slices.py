@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tdsl import faults
+from tdsl.ir.dtype import BOOL
 from tdsl.ir.node import Node
 from tdsl.ir.size import ONE, ZERO, Size, as_size, floordiv
 from tdsl.ops import select_axis, slice_axis
@@ -55,7 +56,11 @@ def _filled(frame: Frame, value: Value, expr: ast.Subscript) -> list[ast.Expr | 
             raise frame.fail(faults.NEW_AXIS, item.span)
     dots = [i for i, item in enumerate(expr.items) if isinstance(item, ast.Ellipsis)]
     missing = len(value.order) - len(expr.items) + len(dots)
-    if missing < 0 or len(dots) > 1:
+    if len(dots) > 1:
+        raise frame.fail(
+            faults.MISPLACED, expr.items[dots[1]].span, hint="`...` stands once in a subscript"
+        )
+    if missing < 0:
         raise frame.fail(
             faults.TOO_MANY_INDICES, expr.span, count=len(expr.items) - len(dots),
             axes=axis_text(value.order),
@@ -80,8 +85,8 @@ def _index_size(frame: Frame, expr: ast.Expr) -> Size:
     if size is not None:
         return frame.size(size)
     meaning = evaluate(frame, expr)
-    if isinstance(meaning, Value) and isinstance(meaning.static, int):
-        return as_size(int(meaning.static))
+    if isinstance(meaning, Value) and isinstance(meaning.static, int) and meaning.dtype != BOOL:
+        return as_size(meaning.static)
     hint = "`take(x, index, axis=...)` gathers by a tensor" if isinstance(meaning, Value) else ""
     raise frame.fail(faults.TENSOR_INDEX, expr.span, hint=hint)
 

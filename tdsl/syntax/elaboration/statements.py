@@ -29,6 +29,11 @@ from tdsl.syntax.elaboration.types import dtype_of, refuse_twice, shape_of
 from tdsl.syntax.elaboration.values import Meaning, Poison, Value
 
 MAX_UNROLLED = 10_000
+IN_PLACE = (
+    "values never change: subscripts on the left of `=` are the axes of a new value;"
+    " write `where(condition, new, x)`"
+)
+_NESTED = {ast.FunctionDef: faults.NESTED_FUNCTION, ast.Import: faults.NESTED_IMPORT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ def _run_one(frame: Frame, statement: ast.Stmt) -> Returned | None:
             expr = ast.Binary(op, target, value, span, span)
             _bind(frame, target, binary(frame, expr, tensor(frame, target), tensor(frame, value)))
         case ast.AugAssign():
-            raise frame.fail(faults.BAD_TARGET, statement.target.span)
+            raise frame.fail(faults.BAD_TARGET, statement.target.span, hint=IN_PLACE)
         case ast.TypedLocal():
             _typed_local(frame, statement)
         case ast.If(test=test, then=then, otherwise=otherwise):
@@ -80,10 +85,11 @@ def _run_one(frame: Frame, statement: ast.Stmt) -> Returned | None:
             return Returned(evaluate(frame, value), value.span)
         case ast.ExprStmt(value=ast.String()):
             pass
-        case ast.ExprStmt():
+        case ast.ExprStmt(value=value):
+            evaluate(frame, value)
             raise frame.fail(faults.UNUSED_VALUE, statement.span)
-        case ast.FunctionDef():
-            raise frame.fail(faults.NESTED_FUNCTION, statement.span)
+        case ast.FunctionDef() | ast.Import():
+            raise frame.fail(_NESTED[type(statement)], statement.span)
     return None
 
 
@@ -116,16 +122,17 @@ def _declared(frame: Frame, target: ast.Subscript, statement: ast.Assign) -> Non
     """`y[N, D] = e`: operations in `e` may join the axes on the left."""
     if not isinstance(target.value, ast.Name):
         raise frame.fail(faults.BAD_TARGET, target.span)
+    is_value = isinstance(frame.variables.get(target.value.id), Value)
     order: list[Size] = []
     for item in target.items:
         if isinstance(item, ast.Star) and isinstance(item.value, ast.Name):
             order += frame.packs.get(item.value.id, ())
-        elif try_size(frame, item) is None:
-            raise frame.fail(
-                faults.BAD_TARGET, item.span, hint="subscripts on the left of `=` are axes"
-            )
+        elif isinstance(item, ast.Slice | ast.Ellipsis):
+            raise frame.fail(faults.BAD_TARGET, item.span, hint=IN_PLACE)
         else:
             order.append(size_of(frame, item))
+            if is_value and order[-1].constant is not None:
+                raise frame.fail(faults.BAD_TARGET, item.span, hint=IN_PLACE)
     value = _with_declared(frame, tuple(order), statement.value)
     _bind(frame, target.value, _in_order(frame, value, tuple(order), statement.value))
 
@@ -190,6 +197,11 @@ _RELATIONS = {"==": "==", "!=": "!=", "<": "<", "<=": "<=", ">": "<", ">=": "<="
 def _assert(frame: Frame, test: ast.Expr, message: ast.Expr | None) -> None:
     """Sizes are compared by the solver or at the call; other static values now."""
     text = message.value if isinstance(message, ast.String) else ""
+    if isinstance(test, ast.Tuple):
+        hint = 'write `assert condition, "message"`, without parentheses'
+        raise frame.fail(
+            faults.NOT_A_VALUE, test.span, what="a condition", found="a tuple", hint=hint
+        )
     if isinstance(test, ast.BoolOp) and test.op == "and":
         for part in test.values:
             _assert(frame, part, message)

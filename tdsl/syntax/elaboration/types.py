@@ -14,8 +14,9 @@ from tdsl.ir.dtype import DTYPES, AnyDtype, DtypeVar
 from tdsl.ir.size import ONE, ZERO, Size, floordiv, mod, name, pack
 from tdsl.syntax import ast
 from tdsl.syntax.elaboration.axes import name_size, size_of, try_size
+from tdsl.syntax.elaboration.expressions import NAMED
 from tdsl.syntax.elaboration.frame import Frame, axis_text
-from tdsl.syntax.elaboration.suggest import FOREIGN_NAMES
+from tdsl.syntax.elaboration.suggest import dtype_hint
 from tdsl.syntax.elaboration.values import Value
 
 STATIC_TYPES = ("int", "float", "bool", "str", "Axis", "DType")
@@ -31,11 +32,8 @@ def dtype_of(frame: Frame, type_: ast.TypeExpr) -> AnyDtype:
     text = type_.dtype
     if text in DTYPES:
         return DTYPES[text]
-    if text in FOREIGN_NAMES or not text[:1].isupper():
-        raise frame.fail(
-            faults.UNKNOWN_DTYPE, type_.span, name=text,
-            hint=FOREIGN_NAMES.get(text, "a dtype variable begins with a capital letter"),
-        )  # fmt: skip
+    if not text[:1].isupper():
+        raise frame.fail(faults.UNKNOWN_DTYPE, type_.span, name=text, hint=dtype_hint(text))
     if text not in frame.dtypes:
         raise frame.fail(
             faults.UNBOUND_DTYPE, type_.span, name=text, hint="no parameter has this dtype"
@@ -68,6 +66,8 @@ def _declare_name(
     frame: Frame, item: ast.Expr, ranks: dict[str, int] | None, has_axis: bool
 ) -> None:
     if isinstance(item, ast.Name):
+        if item.id in DTYPES or item.id in NAMED:
+            raise frame.fail(faults.NOT_A_SIZE, item.span)
         if item.id not in frame.variables:
             frame.axes.setdefault(item.id, name(item.id))
         return
@@ -134,8 +134,6 @@ def unify(frame: Frame, param: ast.Param, value: Value, span: Span) -> list[tupl
     """Bind a parameter's axes to those of an argument; gives back what could not be decided yet."""
     items = list(param.type.axes or ())
     packs = [i for i, item in enumerate(items) if is_pack(item)]
-    if len(packs) > 1:
-        raise frame.fail(faults.TWO_PACKS, param.type.span)
     extra = len(value.order) - len(items) + len(packs)
     if extra < 0 or (not packs and extra):
         raise frame.fail(
@@ -181,11 +179,7 @@ def bind_item(frame: Frame, item: ast.Expr, axis: Size, span: Span, *, final: bo
 
 def _solve(frame: Frame, item: ast.Expr, axis: Size, span: Span, *, final: bool) -> bool:
     """Solve an axis expression for its one unbound name."""
-    unbound = {
-        n.id
-        for n in names_in(frame, item)
-        if isinstance(n, ast.Name) and name_size(frame, n.id) is None
-    }
+    unbound = _unbound(frame, item)
     if len(unbound) != 1:
         if final:
             raise frame.fail(faults.CANNOT_SOLVE, span, item=expr_text(item), axis=axis)
@@ -197,12 +191,10 @@ def _solve(frame: Frame, item: ast.Expr, axis: Size, span: Span, *, final: bool)
     size = try_size(trial, item)
     if size is None:
         raise frame.fail(faults.NOT_A_SIZE, item.span)
-    atom = variable.atom
-    rest = Size(tuple((m, c) for m, c in size.terms if atom not in m))
-    linear = size - rest
-    factor = Size(tuple((tuple(a for a in m if a != atom), c) for m, c in linear.terms))
-    if linear != factor * variable or factor == ZERO:
+    parts = linear_in(size, variable)
+    if parts is None:
         raise frame.fail(faults.CANNOT_SOLVE, span, item=expr_text(item), axis=axis)
+    factor, rest = parts
     whole = frame.size(axis - rest)
     solution = frame.size(floordiv(whole, factor))
     if frame.size(solution * factor) != whole:
@@ -212,6 +204,47 @@ def _solve(frame: Frame, item: ast.Expr, axis: Size, span: Span, *, final: bool)
             frame.session.facts[remainder] = ZERO
     frame.axes[text] = frame.size(solution)
     return True
+
+
+def _unbound(frame: Frame, item: ast.Expr) -> set[str]:
+    """The names in an axis expression that nothing has bound yet."""
+    names = names_in(frame, item)
+    return {n.id for n in names if isinstance(n, ast.Name) and name_size(frame, n.id) is None}
+
+
+def linear_in(size: Size, variable: Size) -> tuple[Size, Size] | None:
+    """The `(factor, rest)` with `size = factor * variable + rest`, both free of it, if there are any."""
+    atom = variable.atom
+    rest = Size(tuple((m, c) for m, c in size.terms if atom not in m))
+    linear = size - rest
+    factor = Size(tuple((tuple(a for a in m if a != atom), c) for m, c in linear.terms))
+    is_linear = linear == factor * variable and atom not in rest.atoms() | factor.atoms()
+    return (factor, rest) if is_linear and factor != ZERO else None
+
+
+def refuse_unbound(frame: Frame, params: Sequence[ast.Param]) -> None:
+    """Every name in the parameters' types must follow from shapes, whatever these are."""
+    types = [param.type for param in params if not is_static(param)]
+    items = [item for type_ in types for item in type_.axes or () if not is_pack(item)]
+    sizes = {item: size_of(frame, item) for item in items}
+    known = _solvable(list(sizes.values()))
+    for item, size in sizes.items():
+        frame.require(ZERO, "<=", size, item.span, f"the axis `{size}` would have a negative size")
+        for inner in names_in(frame, item):
+            if isinstance(inner, ast.Name) and inner.id in frame.axes and inner.id not in known:
+                raise frame.fail(faults.UNBOUND_SIZE, item.span, name=inner.id)
+
+
+def _solvable(sizes: Sequence[Size]) -> set[str]:
+    """The names that follow when each size is given, one after the other."""
+    known: set[str] = set()
+    found: list[str] = [""]
+    while found:
+        unknown = [(size, size.names() - known) for size in sizes]
+        found = [n for size, (n,) in ((s, u) for s, u in unknown if len(u) == 1)
+                 if linear_in(size, name(n)) is not None]  # fmt: skip
+        known.update(found)
+    return known
 
 
 def type_text(type_: ast.TypeExpr) -> str:

@@ -74,6 +74,13 @@ class BuiltinValue:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignValue:
+    """A value of a Python file that the language has no place for, by its type's name."""
+
+    type: str
+
+
 class Poison:
     """The value of something faulty, which was reported already."""
 
