@@ -105,6 +105,8 @@ def _with_columns(
             return f"`{node.op}` runs over a part of the columns"
         else:
             crossed.append(node)
+    if not rows and columns - {PROGRAMS} and not _fits_one_program(columns, outputs):
+        return "one program would do all the work"
     late = set(crossed)
     if any(operand in late for node in inside for operand in node.operands):
         return "a value is needed before every row was seen"
@@ -115,6 +117,11 @@ def _with_columns(
         if node not in late and not (rows <= own and own & columns in (frozenset(), columns)):
             return "a result is the same for several rows"
     return Layout(_in_order(rows, everything), _in_order(columns, everything), tuple(crossed))
+
+
+def _fits_one_program(columns: frozenset[Axis], outputs: Sequence[Node]) -> bool:
+    """Whether a kernel of a single row is sensible: a vector in, a vector out."""
+    return len(columns) == 1 and any(columns & set(node.axes) for node in outputs)
 
 
 def _in_order(axes: Iterable[Axis], order: Sequence[Axis]) -> tuple[Axis, ...]:

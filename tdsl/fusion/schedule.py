@@ -53,7 +53,7 @@ class Schedule:
         """How many programs run: one for each block, or as many as the machine holds."""
         blocks = -(-prod(map(sizes, self.rows)) // self.block_rows)
         if self.walked:
-            return max(1, min(blocks, 2 * multiprocessors, max(8, blocks // 16)))
+            return max(1, min(blocks, multiprocessors, max(8, blocks // 16)))
         if self.kind == "tiled":
             blocks *= -(-prod(map(sizes, self.columns)) // self.block_columns)
         return blocks

@@ -15,6 +15,7 @@ from tdsl.backends.triton.values import Values
 from tdsl.errors import InternalError
 from tdsl.fusion.kernel import Kernel, Store, offset_of
 from tdsl.fusion.layout import is_replicated
+from tdsl.fusion.passes import pass_numbers
 from tdsl.fusion.schedule import Schedule, located
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
@@ -308,16 +309,3 @@ class _Printer(Values):
             kernel.name, text, tuple(self.pointers), tuple(self.names.sizes.items()),
             tuple(self.numbers), tuple(constants), called(body),
         )  # fmt: skip
-
-
-def pass_numbers(nodes: Sequence[Node], columns: set[Size]) -> dict[Node, int]:
-    """The pass over the row in which each value is first known.
-
-    A reduction along the row is known one pass after its operand.
-    """
-    found: dict[Node, int] = {}
-    for node in topological(nodes):
-        before = max((found[o] for o in node.operands), default=0)
-        ends = node.op.family == "reduction" and bool(columns & set(node["axes"]))
-        found[node] = before + 1 if ends else before
-    return found

@@ -1,0 +1,119 @@
+"""The bytes that a kernel moves, read off the kernel and its schedule.
+
+In: a `Kernel`, its `Schedule`, and sizes. Out: `Traffic`, by buffer. Between: a buffer counts its touched
+footprint once for each pass that streams it; what lacks the walked axes counts once, up to 8 MB, since
+it stays in the cache; a streamed row that the same program reads again counts as re-read too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from tdsl.fusion.graph import item_bytes
+from tdsl.fusion.kernel import Kernel, used
+from tdsl.fusion.passes import pass_numbers
+from tdsl.fusion.schedule import Schedule
+from tdsl.ir.function import Function
+from tdsl.ir.node import Node, topological
+from tdsl.ir.size import Size
+from tdsl.ops import index, input_, take
+
+CACHED = 8 << 20
+"""Bytes that stay on the chip while rows are walked."""
+
+Sizes = Callable[[Size], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes by buffer. `reread` is the part of `reads` that the same program had read before."""
+
+    reads: Mapping[str, int]
+    writes: Mapping[str, int]
+    reread: int
+
+    @property
+    def moved(self) -> int:
+        """All bytes."""
+        return sum(self.reads.values()) + sum(self.writes.values())
+
+
+def traffic(kernel: Kernel, schedule: Schedule, size: Sizes) -> Traffic:
+    """The bytes that the kernel moves at these sizes."""
+    footprints = _footprints(kernel.nodes(), {read.node for read in kernel.reads}, size)
+    rows = set(schedule.rows)
+    blocks = -(-prod(map(size, schedule.rows)) // schedule.block_rows)
+    reads: dict[str, int] = {}
+    reread = 0
+    for read in kernel.reads:
+        parts = footprints.get(read.node, {})
+        whole = prod(map(size, read.shape)) * item_bytes(read.node)
+        once = min(sum(parts.values()), whole)
+        passes = _passes(kernel, schedule, set(parts))
+        if once > CACHED and not any(rows & set(node.axes) for node in parts):
+            passes *= blocks
+        reads[read.name] = once * passes
+        reread += once * (passes - 1) if schedule.kind == "looped" else 0
+    writes: dict[str, int] = {}
+    for store in kernel.stores:
+        stored = prod(map(size, store.node.axes)) * item_bytes(store.node)
+        if store.share:
+            stored = prod(map(size, store.shape)) * item_bytes(store.node)
+            if schedule.kind == "looped" and store.node.axes:
+                stored = prod(map(size, (*schedule.rows, *store.node.axes))) * item_bytes(store.node)
+                reads[store.buffer] = stored
+        writes[store.buffer] = writes.get(store.buffer, 0) + stored
+    return Traffic(reads, writes, reread)
+
+
+def compulsory(function: Function, size: Sizes) -> int:
+    """The least that any program moves: what is needed of arguments read once, results written once."""
+    footprints = _footprints(function.nodes(), {param.node for param in function.params}, size)
+    total = 0
+    for param in function.params:
+        whole = prod(map(size, param.shape)) * item_bytes(param.node)
+        total += min(sum(footprints.get(param.node, {}).values()), whole)
+    return total + sum(
+        prod(map(size, result.shape)) * item_bytes(result.node) for result in function.results
+    )
+
+
+def _footprints(
+    nodes: list[Node], memory: set[Node], size: Sizes
+) -> dict[Node, dict[Node, int]]:
+    """For each buffer the reads of it, with the bytes that each touches."""
+    found: dict[Node, dict[Node, int]] = {}
+    values = set(nodes)
+    for node in nodes:
+        base = node
+        while base.op in (index, take):
+            base = base.operands[0]
+        is_read = node.op in (index, take) or node.op is input_
+        if is_read and base in memory and _is_used(node, values, memory):
+            touched = prod(map(size, node.axes)) * item_bytes(node)
+            found.setdefault(base, {})[node] = touched
+    return found
+
+
+def _is_used(node: Node, values: set[Node], memory: set[Node]) -> bool:
+    """Whether the read's value is taken, not only what it reads through."""
+    users = [other for other in values if node in other.operands]
+    return not users or any(node in used(other, memory) for other in users)
+
+
+def _passes(kernel: Kernel, schedule: Schedule, reads: set[Node]) -> int:
+    """How many passes over the row need one of these reads."""
+    if schedule.kind != "looped" or not any(set(schedule.columns) & set(n.axes) for n in reads):
+        return 1
+    nodes = kernel.nodes()
+    depths = pass_numbers(nodes, set(schedule.columns))
+    needed: set[int] = set()
+    ends = [(n.operands[0], depths[n.operands[0]]) for n in nodes if n.op.family == "reduction"]
+    ends += [(store.node, depths[store.node]) for store in kernel.stores if not store.share]
+    for root, number in ends:
+        streamed = topological([root], stop={n for n in nodes if n.op.family == "reduction"})
+        if reads & set(streamed):
+            needed.add(number)
+    return max(len(needed), 1)
