@@ -1079,6 +1079,14 @@ MISSING_TRITON = Fault(
     "",
     "",
 )
+NO_KERNELS = Fault(
+    "E0504",
+    "value",
+    "there are no kernels without sizes",
+    "Kernels are made for dtypes and sizes; without arguments a graph is generic.",
+    "",
+    "",
+)
 UNKNOWN_TARGET = Fault(
     "E0502",
     "value",

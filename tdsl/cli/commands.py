@@ -12,11 +12,12 @@ import numpy as np
 from tdsl import faults
 from tdsl.api import load
 from tdsl.cli.data import argument, filled, index_limits, static
+from tdsl.cli.kernels import kernels_document, kernels_text
 from tdsl.errors import TdslError, combine
 from tdsl.ir.dtype import may_be_float
 from tdsl.ops import numpy_dtype
 from tdsl.runtime.function import Function
-from tdsl.runtime.lowered import parse_spec
+from tdsl.runtime.lowered import Lowered, parse_spec
 from tdsl.syntax.ast import FunctionDef, Module, dump
 from tdsl.syntax.elaboration.program import read_source
 from tdsl.syntax.format import format_source
@@ -45,11 +46,17 @@ def show(options: Namespace) -> Outcome:
         text = dump(module if options.fn is None else _function_in(module, options.fn))
     elif options.stage in ("ir", "backward"):
         text = _graph_text(options)
+    elif options.stage in ("kernels", "triton"):
+        lowered = _lowered(options)
+        if options.stage == "kernels":
+            _say(options, kernels_text(lowered))
+            return kernels_document(lowered), 0
+        text = "\n\n".join(one.source for one in lowered.reports)
     else:
         raise faults.NO_BACKEND.at(
             backend=options.stage,
-            note="kernels come with a later version",
-            hint="stages: ast, ir, backward",
+            note="it comes with a later version",
+            hint="stages: ast, ir, backward, kernels, triton",
         )
     _say(options, text)
     return {"file": options.file, "stage": options.stage, "text": text}, 0
@@ -70,12 +77,18 @@ def _no_such_function(file: str, name: str, known: Iterable[str]) -> TdslError:
 
 def _graph_text(options: Namespace) -> str:
     """The IR or its backward: generic, or for the dtypes and shapes of `--arg`."""
+    lowered = _lowered(options)
+    return (lowered.backward_ir if options.stage == "backward" else lowered.ir) or ""
+
+
+def _lowered(options: Namespace) -> Lowered:
+    """The chosen function for the dtypes and shapes of `--arg`, with gradients where asked."""
     function = chosen(options)
     given: dict[str, Any] = {name: parse_spec(text) for name, text in options.arg}
     given |= _statics(options, function)
-    grad = (_names(options) or True) if options.stage == "backward" else None
-    lowered = function.lower(**given, grad=grad, backend=options.backend)
-    return (lowered.backward_ir if options.stage == "backward" else lowered.ir) or ""
+    wants = options.stage == "backward" or options.grad is not None
+    grad = (_names(options) or True) if wants else None
+    return function.lower(**given, grad=grad, backend=options.backend, target=options.target)
 
 
 def run(options: Namespace) -> Outcome:

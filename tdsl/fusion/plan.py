@@ -68,6 +68,14 @@ def make_plan(function: Function, stage: Stage = "forward", names: Sequence[str]
     return _Planner(normalise(function), len(function.results), stage, names).run()
 
 
+def with_strides(plan: Plan, strides: Mapping[str, tuple[Size, ...]]) -> Plan:
+    """The plan for parameters of which these are not contiguous."""
+    if not strides:
+        return plan
+    steps = tuple(replace(s, strides=strides) if isinstance(s, Kernel) else s for s in plan.steps)
+    return replace(plan, steps=steps)
+
+
 class _Planner:
     """What is stored so far: `stored` has an input node for each computed node in memory."""
 

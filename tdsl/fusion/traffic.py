@@ -62,7 +62,9 @@ def traffic(kernel: Kernel, schedule: Schedule, size: Sizes) -> Traffic:
         if store.share:
             stored = prod(map(size, store.shape)) * item_bytes(store.node)
             if schedule.kind == "looped" and store.node.axes:
-                stored = prod(map(size, (*schedule.rows, *store.node.axes))) * item_bytes(store.node)
+                stored = prod(map(size, (*schedule.rows, *store.node.axes))) * item_bytes(
+                    store.node
+                )
                 reads[store.buffer] = stored
         writes[store.buffer] = writes.get(store.buffer, 0) + stored
     return Traffic(reads, writes, reread)
@@ -80,9 +82,7 @@ def compulsory(function: Function, size: Sizes) -> int:
     )
 
 
-def _footprints(
-    nodes: list[Node], memory: set[Node], size: Sizes
-) -> dict[Node, dict[Node, int]]:
+def _footprints(nodes: list[Node], memory: set[Node], size: Sizes) -> dict[Node, dict[Node, int]]:
     """For each buffer the reads of it, with the bytes that each touches."""
     found: dict[Node, dict[Node, int]] = {}
     values = set(nodes)

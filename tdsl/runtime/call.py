@@ -38,7 +38,7 @@ from tdsl.runtime.binding import (
     wrong_dtype,
     wrong_rank,
 )
-from tdsl.runtime.definition import Definition, Run, Specialisation
+from tdsl.runtime.definition import PLAIN, Definition, Mode, Run, Specialisation
 from tdsl.runtime.pipeline import Choice, Derivation
 from tdsl.runtime.results import arrangement
 from tdsl.syntax.elaboration.entry import Signature, Static
@@ -49,11 +49,11 @@ Load = Callable[[Sequence[Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is called: a function, or a derivative of one, and whether in the checked mode."""
+    """What is called: a function, or a derivative of one, and how."""
 
     definition: Definition
     derivations: tuple[Derivation, ...] = ()
-    checked: bool = False
+    mode: Mode = PLAIN
 
     @property
     def signature(self) -> Signature:
@@ -185,6 +185,10 @@ def _runner(target: Target, found: Specialisation, arguments: Sequence[Argument]
     if _one_library(arguments):
         from tdsl.runtime.torch.dispatch import run_torch
 
-        return lambda arrays: run_torch(found, arrays, checked=target.checked)
+        return lambda arrays: run_torch(found, arrays, target.mode)
+    if target.mode.backend == "triton":
+        from tdsl.runtime.torch.launch import run_arrays
+
+        return lambda arrays: run_arrays(found, arrays)
     shapes = tuple(argument.fact.shape for argument in arguments)
-    return found.runner(shapes, checked=target.checked)
+    return found.runner(shapes, target.mode)

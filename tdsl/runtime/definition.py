@@ -37,6 +37,17 @@ def remember(cache: dict[Any, T], key: object, value: T) -> T:
     return cache.setdefault(key, value)
 
 
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How calls run: in the checked mode or not, and by which backend (None: what is at hand)."""
+
+    checked: bool = False
+    backend: str | None = None
+
+
+PLAIN = Mode()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Specialisation:
     """A graph for given dtypes, ranks and static values; `flat` is what runs."""
@@ -45,11 +56,13 @@ class Specialisation:
     flat: Graph
     _programs: dict[Shapes, tuple[Program, Mapping[str, int]]] = field(default_factory=dict)
     _derived: dict[tuple[str, tuple[str, ...]], Specialisation] = field(default_factory=dict)
+    launched: dict[object, Any] = field(default_factory=dict)
+    """What backends for devices prepared, by shapes, layouts and device."""
 
-    def runner(self, shapes: Shapes, *, checked: bool) -> Run:
+    def runner(self, shapes: Shapes, mode: Mode) -> Run:
         """What runs the graph on arrays of these shapes. Raises TdslValueError for wrong sizes."""
         program, sizes = self._program(shapes)
-        if checked:
+        if mode.checked:
             return lambda arrays: run_checked(self.flat, sizes, arrays)
         return program.run
 

@@ -18,13 +18,13 @@ from tdsl import faults
 from tdsl.errors import TdslError
 from tdsl.ir.dtype import DTYPES, may_be_float
 from tdsl.runtime.arguments import exact, is_compiling, is_number, is_tensor
+from tdsl.runtime.backends import require_backend
 from tdsl.runtime.binding import python_signature
 from tdsl.runtime.call import Call, Target, compile_call
-from tdsl.runtime.definition import remember
-from tdsl.runtime.lowered import Lowered, lower
+from tdsl.runtime.definition import Mode, remember
+from tdsl.runtime.lowered import Lowered, Wish, lower
 from tdsl.runtime.pipeline import Derivation
 
-BACKENDS = ("interpreter", "numpy", "c", "triton")
 _UNKNOWN = object()
 T = TypeVar("T")
 
@@ -43,16 +43,11 @@ class Function:
 
     __name__: str
     target: Target
-    backend: str | None
     _metadata: Mapping[str, Any]
     _calls: dict[object, Call]
 
-    def __init__(
-        self, target: Target, metadata: Mapping[str, Any], backend: str | None = None
-    ) -> None:
-        self.__dict__.update(
-            metadata, target=target, backend=backend, _metadata=metadata, _calls={}
-        )
+    def __init__(self, target: Target, metadata: Mapping[str, Any]) -> None:
+        self.__dict__.update(metadata, target=target, _metadata=metadata, _calls={})
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a tdsl function is immutable: `{name}` cannot be set")
@@ -144,17 +139,14 @@ class Function:
         Raises TdslValueError for a backend that is not available: a pinned one never falls back.
         `donate` names arguments whose memory results may reuse; the interpreter makes no use of it.
         """
-        backend = backend or self.backend
-        if backend not in (None, "interpreter"):
-            note = "it comes with a later version" if backend in BACKENDS else "it is unknown"
-            hint = "`interpreter` is available"
-            raise faults.NO_BACKEND.at(backend=backend, note=note, hint=hint)
+        backend = backend or self.target.mode.backend
+        require_backend(backend)
         for name in donate:
             if name not in {p.name for p in self.target.signature.parameters}:
                 message = f"`{self.__name__}` has no parameter `{name}`"
                 raise faults.CALL_ARGUMENT.at(message=message)
-        mode = self.target.checked if checked is None else checked
-        return Function(replace(self.target, checked=mode), self._metadata, backend)
+        is_checked = self.target.mode.checked if checked is None else checked
+        return Function(replace(self.target, mode=Mode(is_checked, backend)), self._metadata)
 
     def derive(self, kind: str, wrt: str | Sequence[str] | None = None) -> Function:
         """A derivative of this function: `grad`, `value_and_grad` or `vjp`.
@@ -167,7 +159,7 @@ class Function:
         step = Derivation(kind, names, isinstance(wrt, str))
         derived = replace(self.target, derivations=(*self.target.derivations, step))
         metadata = {"__name__": f"{kind}({self.__name__})", "__doc__": self.__doc__}
-        return Function(derived, metadata, self.backend)
+        return Function(derived, metadata)
 
     def _check_wrt(self, names: Sequence[str]) -> None:
         known = {p.name: p for p in self.target.signature.parameters}
@@ -193,7 +185,5 @@ class Function:
         stays generic. `grad=True`, or names of parameters, adds the backward. Raises TdslError as a
         call would.
         """
-        self.using(backend=backend)
-        if target is not None:
-            raise faults.NO_BACKEND.at(backend=target, note="targets come with a later version")
-        return lower(self.target, specs, static, grad)
+        require_backend(backend)
+        return lower(self.target, specs, static, Wish(grad, backend, target))

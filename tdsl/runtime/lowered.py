@@ -1,4 +1,4 @@
-"""Compiling without running: graphs as text.
+"""Compiling without running: graphs as text, and the kernels for given sizes.
 
 In: arrays, specs such as `f32[8, 64]`, or nothing. Out: `Lowered`. Between: specs are facts for binding, as
 arguments of a call are, so that `lower` refuses what a call would.
@@ -9,28 +9,57 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from tdsl import faults
-from tdsl.ir.dtype import DTYPES
+from tdsl.fusion.traffic import compulsory
+from tdsl.ir.dtype import DTYPES, may_be_float
 from tdsl.ir.function import Function as Graph
+from tdsl.ir.size import Size
 from tdsl.ir.text import print_function
 from tdsl.runtime.arguments import as_array, fact_of
 from tdsl.runtime.binding import Default, Fact, bind, positional
 from tdsl.runtime.call import Target, specialise, static_values
 from tdsl.runtime.definition import Specialisation, specialisation
+from tdsl.runtime.kernels import MULTIPROCESSORS, KernelReport, PlanReport, report
 from tdsl.runtime.pipeline import Choice, compile_function, flatten
 from tdsl.runtime.solve import solve
-from tdsl.transforms.differentiate import vjp
+from tdsl.transforms.differentiate import value_and_grad, vjp
+from tdsl.transforms.partition import partition
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for beside the graph: gradients, and kernels for a backend and a target."""
+
+    grad: bool | str | Sequence[str] | None = None
+    backend: str | None = None
+    target: str | None = None
+
+    @property
+    def wrt(self) -> tuple[str, ...] | None:
+        """The parameters that gradients are asked for; None: all that may have them."""
+        if isinstance(self.grad, str):
+            return (self.grad,)
+        return None if self.grad is True or not self.grad else tuple(self.grad)
+
+
+@dataclass(frozen=True)
 class Lowered:
-    """What `lower` gives: the graph, the sizes of its axes, the backward if it was asked for."""
+    """What `lower` gives: graphs, the sizes of their axes, and the kernels for these sizes.
+
+    With gradients of a scalar loss the kernels are those of `value_and_grad`, one pass for both; else those
+    of the forward pass, with what it saves, and of the backward pass.
+    """
 
     graph: Graph
     backward: Graph | None
     sizes: Mapping[str, int]
+    wish: Wish = Wish()
+
+    def __repr__(self) -> str:
+        return f"<lowered {self.graph.name}>"
 
     @property
     def ir(self) -> str:
@@ -42,17 +71,65 @@ class Lowered:
         """The backward's text; None without `grad`."""
         return print_function(self.backward) if self.backward is not None else None
 
+    @cached_property
+    def reports(self) -> tuple[PlanReport, ...]:
+        """The plans, forward and backward. Raises TdslError for a graph of open dtypes."""
+        if self.graph.dtype_vars or (self.graph.params and not self.sizes and self._has_axes()):
+            raise faults.NO_KERNELS.at(hint='give specs: `f.lower("f32[4096, 2048]")`')
+        target = self.wish.target
+        if self.backward is None:
+            return (report(self.graph, "forward", self.sizes, target),)
+        names = [f"d{name}" for name in self._wrt()]
+        if self._is_scalar_loss():
+            both = flatten(value_and_grad(self.graph, self.wish.wrt))
+            return (report(both, "forward", self.sizes, target, ["out", *names]),)
+        split = partition(self.graph, self.backward)
+        return (
+            report(split.forward, "forward", self.sizes, target),
+            report(split.backward, "backward", self.sizes, target, names),
+        )
 
-def lower(
-    target: Target,
-    specs: Sequence[Any],
-    keywords: Mapping[str, Any],
-    grad: bool | str | Sequence[str] | None,
-) -> Lowered:
+    def _has_axes(self) -> bool:
+        return any(param.shape for param in self.graph.params)
+
+    def _wrt(self) -> tuple[str, ...]:
+        floating = [p.name for p in self.graph.params if may_be_float(p.dtype)]
+        return self.wish.wrt or tuple(floating)
+
+    def _is_scalar_loss(self) -> bool:
+        results = self.graph.results
+        return len(results) == 1 and not results[0].shape and may_be_float(results[0].node.dtype)
+
+    @property
+    def kernels(self) -> tuple[KernelReport, ...]:
+        """The kernels, forward and backward, in the order in which they run."""
+        return tuple(kernel for one in self.reports for kernel in one.kernels)
+
+    @property
+    def bytes_moved(self) -> int:
+        """The bytes that the kernels move at these sizes; conditional ones are left out."""
+        return sum(k.bytes_read + k.bytes_written for k in self.kernels if not k.conditional)
+
+    @cached_property
+    def bytes_compulsory(self) -> int:
+        """The least that any program could move: see `tdsl.fusion.traffic`."""
+        if self.backward is None or self._is_scalar_loss():
+            return self.reports[0].compulsory
+
+        def size(expr: Size) -> int:
+            return expr.evaluate(self.sizes)
+
+        return compulsory(self.graph, size) + compulsory(self.backward, size)
+
+
+def lower(target: Target, specs: Sequence[Any], keywords: Mapping[str, Any], wish: Wish) -> Lowered:
     """The graph for these arguments; a generic one, if no tensor is among them.
 
     Raises TdslError as a call would.
     """
+    if wish.target is not None and wish.target not in MULTIPROCESSORS:
+        known = ", ".join(f"`{name}`" for name in MULTIPROCESSORS)
+        raise faults.UNKNOWN_TARGET.at(target=wish.target, hint=f"targets are {known}")
     own = positional(target.signature, takes_cotangents=target.takes_cotangents)
     tensors = {p.name for p in target.signature.parameters if p.is_tensor}
     names = [p.name for p in own] + [""] * (len(specs) - len(own))
@@ -67,10 +144,9 @@ def lower(
         found = _generic(target, names, values)
     else:
         found, sizes = _specialised(target, values, tuple(keywords))
-    if not grad:
-        return Lowered(found.flat, None, sizes)
-    wrt = None if grad is True else (grad,) if isinstance(grad, str) else tuple(grad)
-    return Lowered(found.flat, flatten(vjp(found.graph, wrt)), sizes)
+    if not wish.grad:
+        return Lowered(found.flat, None, sizes, wish)
+    return Lowered(found.flat, flatten(vjp(found.graph, wish.wrt)), sizes, wish)
 
 
 def _generic(target: Target, names: Sequence[str], values: Sequence[Any]) -> Specialisation:

@@ -128,7 +128,7 @@ def _weight(node: Node, inputs: set[Node], free: set[Node]) -> int:
         return ENDLESS
     count = 1
     for axis in node.axes:
-        count *= axis.evaluate({name: REFERENCE for name in axis.names()})
+        count *= axis.evaluate(dict.fromkeys(axis.names(), REFERENCE))
     bits = node.dtype.bits if isinstance(node.dtype, Dtype) else 64
     once = count * bits // 8
     return once + 1 if node in inputs or node in free else 2 * once + 1

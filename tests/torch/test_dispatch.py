@@ -19,8 +19,8 @@ from torch.utils.checkpoint import (
 
 import tdsl
 from tdsl.errors import TdslError
-from tdsl.runtime.definition import Specialisation
-from tdsl.runtime.torch import dispatch, memory, operator
+from tdsl.runtime.definition import Mode, Specialisation
+from tdsl.runtime.torch import dispatch, kernel, memory, operator
 from tests.torch.cases import BY_NAME, CASES, Case, Tensor, floating
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -59,7 +59,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         tensors = [value for value in values if isinstance(value, Tensor)]
         assert not any(isinstance(t, FakeTensor) or t.device.type == "meta" for t in tensors)
         ran.append(f"{callee.found.graph.name} {len(callee.found.graph.results)}")
-        return memory.run_kernel(callee, values)
+        return kernel.run_kernel(callee, values)
 
     monkeypatch.setattr(dispatch, "run_kernel", run)
     monkeypatch.setattr(operator, "run_kernel", run)
@@ -216,8 +216,8 @@ def test_arguments_share_memory_with_kernels(monkeypatch: pytest.MonkeyPatch) ->
     seen: list[np.ndarray[Any, Any]] = []
     runner = Specialisation.runner
 
-    def record(found: Specialisation, shapes: Any, *, checked: bool) -> Any:
-        run = runner(found, shapes, checked=checked)
+    def record(found: Specialisation, shapes: Any, mode: Mode) -> Any:
+        run = runner(found, shapes, mode)
 
         def run_seen(arrays: Any) -> Any:
             seen.extend(arrays)

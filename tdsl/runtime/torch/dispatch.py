@@ -12,22 +12,22 @@ from typing import Any
 
 import torch
 
-from tdsl.runtime.definition import Specialisation
+from tdsl.runtime.definition import Mode, Specialisation
+from tdsl.runtime.torch.kernel import run_kernel
 from tdsl.runtime.torch.memory import (
     Callee,
     Tensor,
     check_places,
     number_of,
-    run_kernel,
 )
 from tdsl.runtime.torch.operator import gradients, is_transformed, run_operator, without_derivative
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def run_torch(found: Specialisation, values: Sequence[Any], *, checked: bool) -> list[Tensor]:
+def run_torch(found: Specialisation, values: Sequence[Any], mode: Mode) -> list[Tensor]:
     """The results of a specialisation on tensors and arrays of rank 0."""
-    return run(Callee(found, checked), values)
+    return run(Callee(found, mode), values)
 
 
 def run(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
@@ -54,7 +54,9 @@ def _has_memory(value: Any) -> bool:
     """Whether a value is a plain tensor or an array; anything else never reaches a kernel."""
     if not isinstance(value, Tensor):
         return True
-    return type(value) in _PLAIN and value.is_cpu and value.layout is torch.strided
+    return (
+        type(value) in _PLAIN and (value.is_cpu or value.is_cuda) and value.layout is torch.strided
+    )
 
 
 def _all_tensors(values: Sequence[Any]) -> list[Tensor]:

@@ -17,29 +17,29 @@ from tdsl import faults
 from tdsl.ir.dtype import BF16, may_be_float
 from tdsl.ops import numpy_dtype
 from tdsl.runtime.arguments import Array
-from tdsl.runtime.definition import Specialisation
+from tdsl.runtime.definition import Mode, Specialisation
 
 Tensor = torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """What is called: a specialisation, and whether in the checked mode."""
+    """What is called: a specialisation, and how it runs."""
 
     found: Specialisation
-    checked: bool
+    mode: Mode
 
     def pullback(self, wrt: Sequence[str]) -> Callee:
         """The vector-Jacobian product."""
-        return Callee(self.found.pullback(tuple(wrt)), self.checked)
+        return Callee(self.found.pullback(tuple(wrt)), self.mode)
 
     def pushforward(self, wrt: Sequence[str]) -> Callee:
         """The Jacobian-vector product."""
-        return Callee(self.found.pushforward(tuple(wrt)), self.checked)
+        return Callee(self.found.pushforward(tuple(wrt)), self.mode)
 
     def batched(self, names: Sequence[str]) -> Callee:
         """The same over a leading axis."""
-        return Callee(self.found.batched(tuple(names)), self.checked)
+        return Callee(self.found.batched(tuple(names)), self.mode)
 
     @property
     def params(self) -> tuple[str, ...]:
@@ -58,21 +58,14 @@ def check_places(callee: Callee, values: Sequence[Any]) -> None:
     for name, value in zip(callee.params, values, strict=True):
         if not isinstance(value, Tensor):
             continue
-        if value.device.type != "cpu" and (devices != {"meta"}):
+        if value.device.type not in ("cpu", "cuda") and devices != {"meta"}:
             raise faults.CALL_DEVICE.at(name=name, device=value.device)
         if value.layout != torch.strided:
             found = f"a tensor with the layout {value.layout}"
             raise faults.NOT_TENSOR.at(name=name, found=found, hint="write `.to_dense()`")
 
 
-def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
-    """The results on plain CPU tensors and arrays. Raises TdslValueError for wrong sizes."""
-    arrays = [_array(value) for value in values]
-    run = callee.found.runner(tuple(array.shape for array in arrays), checked=callee.checked)
-    return [tensor_of(array) for array in run(arrays)]
-
-
-def _array(value: Any) -> Array:
+def array_of(value: Any) -> Array:
     """A NumPy view of a tensor; a number was made an array already. Strides are never negative."""
     if not isinstance(value, Tensor):
         array: Array = value

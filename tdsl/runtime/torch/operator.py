@@ -23,7 +23,8 @@ from tdsl.ir.dtype import may_be_float
 from tdsl.ir.size import Size
 from tdsl.ir.text import print_function
 from tdsl.runtime.solve import solve
-from tdsl.runtime.torch.memory import Callee, Tensor, run_kernel, torch_dtype
+from tdsl.runtime.torch.kernel import run_kernel
+from tdsl.runtime.torch.memory import Callee, Tensor, torch_dtype
 
 Operator = torch._ops.OpOverload[..., Any]
 Run = Callable[[Callee, Sequence[Any]], list[Tensor]]
@@ -54,7 +55,7 @@ def run_operator(callee: Callee, values: Sequence[Tensor]) -> list[Tensor]:
 def operator_name(callee: Callee) -> str:
     """The function's name, and a hash of its graph, its backward, the mode, and tdsl's version."""
     graph = callee.found.graph
-    parts = [__version__, str(callee.checked), print_function(graph)]
+    parts = [__version__, str(callee.mode), print_function(graph)]
     if _is_differentiable(callee):
         parts.append(print_function(callee.pullback(_floating_params(callee)).found.flat))
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -90,7 +91,8 @@ def _define(name: str, callee: Callee) -> None:
         with autograd_function.enable_single_level_autograd_function():  # type: ignore[attr-defined]
             return hand_out(_Recorded.apply(callee, below, *tensors))  # type: ignore[attr-defined]
 
-    _library.impl(name, kernel, "CPU")  # type: ignore[no-untyped-call]
+    for device in ("CPU", "CUDA"):
+        _library.impl(name, kernel, device)  # type: ignore[no-untyped-call]
     torch.library.register_fake(f"tdsl::{name}", fake, lib=_library)
     torch.library.register_vmap(f"tdsl::{name}", vectorised, lib=_library)
     if _is_differentiable(callee):

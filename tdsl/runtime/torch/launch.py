@@ -1,0 +1,97 @@
+"""Calls whose kernels a device runs: a plan for the sizes and layouts of the arguments, prepared once.
+
+In: a specialisation, and tensors (or arrays, which are viewed as tensors). Out: fresh, contiguous tensors.
+Between: a strided or broadcast argument is read where it lies; nothing is copied, nothing falls back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from tdsl import faults
+from tdsl.backends.triton.execute import Executable
+from tdsl.backends.triton.toolchain import is_interpreted, require_triton
+from tdsl.fusion.plan import Plan, make_plan, with_strides
+from tdsl.ir.size import ONE, ZERO, Size, name
+from tdsl.runtime.arguments import Array
+from tdsl.runtime.definition import Specialisation, remember
+from tdsl.runtime.solve import solve
+from tdsl.runtime.torch.memory import array_of, tensor_of
+
+Tensor = torch.Tensor
+
+
+def run_tensors(found: Specialisation, values: Sequence[Any]) -> list[Tensor]:
+    """The results on plain tensors of one device, and arrays of rank 0."""
+    device = next((v.device for v in values if isinstance(v, Tensor)), torch.device("cpu"))
+    tensors = [_on(device, value) for value in values]
+    key = (device, *((t.shape, None if t.is_contiguous() else t.stride()) for t in tensors))
+    known = found.launched.get(key)
+    if known is None:
+        known = remember(found.launched, key, _prepare(found, tensors, device))
+    results: list[Tensor] = known.run(tensors)
+    return results
+
+
+def run_arrays(found: Specialisation, arrays: Sequence[Array]) -> list[Array]:
+    """The same for NumPy arrays, on the CPU."""
+    device = torch.device("cpu")
+    return [array_of(tensor) for tensor in run_tensors(found, [_on(device, a) for a in arrays])]
+
+
+def _on(device: torch.device, value: Any) -> Tensor:
+    """The value as a plain tensor; a number becomes one of rank 0 on the device."""
+    if isinstance(value, Tensor):
+        plain = value.detach()
+        return plain.resolve_neg() if plain.is_neg() else plain
+    array = np.asarray(value)
+    if any(step < 0 for step in array.strides) or not array.flags.writeable:
+        array = array.copy()
+    return tensor_of(array).to(device)
+
+
+def _prepare(found: Specialisation, tensors: Sequence[Tensor], device: torch.device) -> Executable:
+    """The plan for these layouts, for these sizes. Raises TdslError for wrong sizes, no Triton."""
+    require_triton()
+    if device.type == "cpu" and not is_interpreted():
+        note = "on the CPU it runs in Triton's interpreter only"
+        hint = "set TRITON_INTERPRET=1 before Triton is imported"
+        raise faults.NO_BACKEND.at(backend="triton", note=note, hint=hint)
+    params = found.flat.params
+    shapes = {p.name: tuple(t.shape) for p, t in zip(params, tensors, strict=True)}
+    sizes = solve(found.flat, shapes)
+    strides, values = _strides([p.name for p in params], tensors)
+    return Executable(with_strides(_plan(found), strides), {**sizes, **values}, device)
+
+
+def _plan(found: Specialisation) -> Plan:
+    known: Plan | None = found.launched.get("plan")
+    if known is None:
+        known = found.launched["plan"] = make_plan(found.flat)
+    return known
+
+
+def _strides(
+    names: Sequence[str], tensors: Sequence[Tensor]
+) -> tuple[Mapping[str, tuple[Size, ...]], Mapping[str, int]]:
+    """The class of each layout: along an axis the distance is 0, 1, or a number given at the launch."""
+    strides: dict[str, tuple[Size, ...]] = {}
+    values: dict[str, int] = {}
+    for param, tensor in zip(names, tensors, strict=True):
+        if tensor.is_contiguous():
+            continue
+        steps = []
+        for axis, (step, count) in enumerate(zip(tensor.stride(), tensor.shape, strict=True)):
+            if step == 0 or count == 1:
+                steps.append(ZERO)
+            elif step == 1:
+                steps.append(ONE)
+            else:
+                steps.append(name(f"{param}_stride{axis}"))
+                values[f"{param}_stride{axis}"] = step
+        strides[param] = tuple(steps)
+    return strides, values

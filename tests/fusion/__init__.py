@@ -1,0 +1,1 @@
+"""Plans, traffic, save-or-recompute."""
