@@ -21,6 +21,7 @@ from tdsl.runtime.solve import solve
 from tdsl.syntax.elaboration.entry import Signature, signature
 from tdsl.syntax.elaboration.program import Program as Source
 from tdsl.transforms.differentiate import pullback
+from tdsl.transforms.partition import Split, partition
 from tdsl.transforms.pushforward import pushforward
 from tdsl.transforms.vmap import fresh_axis, vmap
 
@@ -56,6 +57,7 @@ class Specialisation:
     flat: Graph
     _programs: dict[Shapes, tuple[Program, Mapping[str, int]]] = field(default_factory=dict)
     _derived: dict[tuple[str, tuple[str, ...]], Specialisation] = field(default_factory=dict)
+    _passes: dict[tuple[str, ...], Passes] = field(default_factory=dict)
     launched: dict[object, Any] = field(default_factory=dict)
     """What backends for devices prepared, by shapes, layouts and device."""
 
@@ -78,6 +80,17 @@ class Specialisation:
         """The vector-Jacobian product; a parameter without a path has zeros."""
         return self._derive("pullback", wrt, lambda: pullback(self.graph, wrt))
 
+    def passes(self, wrt: tuple[str, ...]) -> Passes:
+        """The forward pass that saves, and the backward pass that takes what was saved."""
+        known = self._passes.get(wrt)
+        if known is None:
+            split = partition(self.flat, self.pullback(wrt).flat)
+            forward, backward = (
+                Specialisation(graph, graph) for graph in (split.forward, split.backward)
+            )
+            known = self._passes.setdefault(wrt, Passes(split, forward, backward))
+        return known
+
     def pushforward(self, wrt: tuple[str, ...]) -> Specialisation:
         """The tangents of the floating results, from those of the parameters in `wrt`."""
         return self._derive("pushforward", wrt, lambda: pushforward(self.graph, wrt))
@@ -93,6 +106,15 @@ class Specialisation:
         if known is None:
             known = self._derived.setdefault((kind, names), specialisation(make()))
         return known
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """A `Split`, and what runs its two passes."""
+
+    split: Split
+    forward: Specialisation
+    backward: Specialisation
 
 
 def specialisation(graph: Graph) -> Specialisation:

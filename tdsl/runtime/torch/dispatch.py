@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from tdsl.runtime.definition import Mode, Specialisation
-from tdsl.runtime.torch.kernel import run_kernel
+from tdsl.runtime.torch.kernel import is_compiled, run_kernel
 from tdsl.runtime.torch.memory import (
     Callee,
     Tensor,
@@ -36,7 +36,8 @@ def run(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
         check_places(callee, values)
         return run_operator(callee, _all_tensors(values))
     if torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values):
-        return list(_Recorded.apply(callee, *values))  # type: ignore[no-untyped-call]
+        node = _RecordedPasses if is_compiled(callee, values) else _Recorded
+        return list(node.apply(callee, *values))  # type: ignore[no-untyped-call]
     return run_kernel(callee, values)
 
 
@@ -88,3 +89,41 @@ class _Recorded(torch.autograd.Function):
         values = [next(saved) if value is None else value for value in ctx.constants]
         needed = ctx.needs_input_grad[1:]
         return None, *gradients(ctx.callee, values, cotangents, needed, run)
+
+
+class _RecordedPasses(torch.autograd.Function):
+    """A call by compiled kernels: the forward pass saves what the backward pass would recompute.
+
+    A derivative of the backward pass is taken from the arguments, which are kept too.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, callee: Callee, *values: Any) -> Any:
+        needed = ctx.needs_input_grad[1:]
+        wanted = tuple(n for n, is_needed in zip(callee.params, needed, strict=True) if is_needed)
+        passes = callee.found.passes(wanted)
+        found = run_kernel(Callee(passes.forward, callee.mode), values)
+        results = found[: len(callee.floating)]
+        tensors = [value for value in values if isinstance(value, Tensor)]
+        saved = [found[i] for i in passes.split.saved]
+        ctx.callee, ctx.passes, ctx.count = callee, passes, len(tensors)
+        ctx.constants = [None if isinstance(value, Tensor) else value for value in values]
+        ctx.save_for_backward(*tensors, *saved)
+        ctx.mark_non_differentiable(*without_derivative(callee, results))
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        callee: Callee = ctx.callee
+        stored = iter(ctx.saved_tensors[: ctx.count])
+        values = [next(stored) if value is None else value for value in ctx.constants]
+        needed = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():
+            return None, *gradients(callee, values, cotangents, needed, run)
+        own = dict(zip(callee.params, values, strict=True))
+        flags = zip(cotangents, callee.floating, strict=True)
+        incoming = [cotangent for cotangent, is_floating in flags if is_floating]
+        kept = [own[name] for name in ctx.passes.split.kept]
+        arguments = [*kept, *ctx.saved_tensors[ctx.count :], *incoming]
+        found = iter(run_kernel(Callee(ctx.passes.backward, callee.mode), arguments))
+        return None, *(next(found) if is_needed else None for is_needed in needed)

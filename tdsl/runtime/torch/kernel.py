@@ -11,8 +11,15 @@ from tdsl.runtime.torch.memory import Callee, Tensor, array_of, tensor_of
 
 def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
     """The results on plain tensors and arrays of rank 0. Raises TdslValueError for wrong sizes."""
-    if callee.mode.backend == "triton" or any(getattr(value, "is_cuda", False) for value in values):
+    if is_compiled(callee, values):
         return run_tensors(callee.found, values)
     arrays = [array_of(value) for value in values]
     run = callee.found.runner(tuple(array.shape for array in arrays), callee.mode)
     return [tensor_of(array) for array in run(arrays)]
+
+
+def is_compiled(callee: Callee, values: Sequence[Any]) -> bool:
+    """Whether generated kernels run the call: on a GPU, or where it is pinned to them."""
+    if callee.mode.backend == "triton":
+        return True
+    return any(getattr(value, "is_cuda", False) for value in values)
