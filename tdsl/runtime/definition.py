@@ -13,6 +13,7 @@ from functools import cached_property
 from threading import RLock
 from typing import Any, TypeVar
 
+from tdsl.ir.dtype import BF16, F32
 from tdsl.ir.function import Function as Graph
 from tdsl.runtime.checked import run_checked
 from tdsl.runtime.interpreter import Program
@@ -20,7 +21,7 @@ from tdsl.runtime.pipeline import Choice, Derivation, compile_function, executab
 from tdsl.runtime.solve import solve
 from tdsl.syntax.elaboration.entry import Signature, signature
 from tdsl.syntax.elaboration.program import Program as Source
-from tdsl.transforms.differentiate import pullback
+from tdsl.transforms.differentiate import pullback, value_and_pullback
 from tdsl.transforms.partition import Split, partition
 from tdsl.transforms.pushforward import pushforward
 from tdsl.transforms.vmap import fresh_axis, vmap
@@ -90,6 +91,16 @@ class Specialisation:
             )
             known = self._passes.setdefault(wrt, Passes(split, forward, backward))
         return known
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether gradients may be computed with the value: of one number that f16 does not hold."""
+        results = self.graph.results
+        return len(results) == 1 and not results[0].shape and results[0].node.dtype in (BF16, F32)
+
+    def with_gradients(self, wrt: tuple[str, ...]) -> Specialisation:
+        """The value of a loss and its gradients for the cotangent 1."""
+        return self._derive("loss", wrt, lambda: value_and_pullback(self.graph, wrt))
 
     def pushforward(self, wrt: tuple[str, ...]) -> Specialisation:
         """The tangents of the floating results, from those of the parameters in `wrt`."""

@@ -66,7 +66,15 @@ def grad(function: Function, wrt: Sequence[str] | None = None) -> Function:
 
 def value_and_grad(function: Function, wrt: Sequence[str] | None = None) -> Function:
     """The results of `function`, then the gradients of its one floating rank-0 result."""
-    gradients = grad(function, wrt)
+    return _with_values(function, grad(function, wrt))
+
+
+def value_and_pullback(function: Function, wrt: Sequence[str]) -> Function:
+    """`value_and_grad`, where a parameter without a differentiable path gets zeros."""
+    return _with_values(function, _at_one(function, pullback(function, wrt)))
+
+
+def _with_values(function: Function, gradients: Function) -> Function:
     values = inline_calls(simplify(assume_floating(function))).results
     return replace(
         gradients,

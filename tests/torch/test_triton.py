@@ -108,8 +108,11 @@ def test_an_input_that_needs_no_gradient_costs_nothing() -> None:
 def test_compiled_as_one_operator() -> None:
     pinned = activations.gelu.using(backend="triton")
     x = torch.randn(6, requires_grad=True)
-    call: Any = torch.compile(lambda v: pinned(v) * 2, fullgraph=True, backend="aot_eager")
-    value = call(x)
+
+    def doubled(v: Tensor) -> Any:
+        return pinned(v) * 2
+
+    value: Any = torch.compile(doubled, fullgraph=True, backend="aot_eager")(x)
     close(
         torch.autograd.grad(value.sum(), x)[0],
         torch.autograd.grad((F.gelu(x) * 2).sum(), x)[0],
@@ -124,3 +127,30 @@ def test_without_the_interpreter_a_pinned_call_on_the_cpu_is_refused(
     with pytest.raises(tdsl.TdslError, match="TRITON_INTERPRET=1") as caught:
         activations.relu.using(backend="triton")(torch.ones(3))
     assert caught.value.code == "E0310"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("cotangent", [1.0, 0.25, 65536.0])
+def test_a_loss_has_its_gradient_for_every_cotangent(dtype: torch.dtype, cotangent: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(6, 9, generator=generator).to(dtype).requires_grad_()
+    labels = torch.tensor([0, 3, -100, 8, 1, 1])
+    incoming = torch.tensor(cotangent).to(dtype)  # 65536 is infinite in f16, as the oracle says
+    found = []
+    for function in (losses.cross_entropy.using(backend="triton"), losses.cross_entropy):
+        found.append(torch.autograd.grad(function(logits, labels), logits, incoming)[0].double())
+    name = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}[dtype]
+    relative, absolute = TOLERANCES[name, "value"]
+    scale = min(cotangent, 1e4)
+    torch.testing.assert_close(*found, rtol=relative, atol=absolute * scale, equal_nan=True)
+
+
+def test_a_loss_twice_and_differentiated() -> None:
+    x = torch.randn(3, 4, requires_grad=True)
+    loss = losses.mse.using(backend="triton")(x, torch.zeros(3, 4))
+    first = torch.autograd.grad(loss, x, torch.tensor(3.0), retain_graph=True)[0]
+    second = torch.autograd.grad(loss, x, torch.tensor(3.0), retain_graph=True, create_graph=True)[
+        0
+    ]
+    close(first, second.detach(), "f32")
+    close(torch.autograd.grad(second.sum(), x)[0], torch.full((3, 4), 0.5), "f32")

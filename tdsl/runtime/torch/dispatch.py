@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from tdsl.runtime.definition import Mode, Specialisation
-from tdsl.runtime.torch.kernel import is_compiled, run_kernel
+from tdsl.runtime.torch.kernel import is_compiled, run_kernel, scale_gradients
 from tdsl.runtime.torch.memory import (
     Callee,
     Tensor,
@@ -36,9 +36,15 @@ def run(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
         check_places(callee, values)
         return run_operator(callee, _all_tensors(values))
     if torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values):
-        node = _RecordedPasses if is_compiled(callee, values) else _Recorded
-        return list(node.apply(callee, *values))  # type: ignore[no-untyped-call]
+        found = _node(callee, values).apply(callee, *values)  # type: ignore[no-untyped-call]
+        return [found] if isinstance(found, Tensor) else list(found)
     return run_kernel(callee, values)
+
+
+def _node(callee: Callee, values: Sequence[Any]) -> type[torch.autograd.Function]:
+    if not is_compiled(callee, values):
+        return _Recorded
+    return _RecordedLoss if callee.found.is_loss else _RecordedPasses
 
 
 def _is_intercepted() -> bool:
@@ -127,3 +133,35 @@ class _RecordedPasses(torch.autograd.Function):
         arguments = [*kept, *ctx.saved_tensors[ctx.count :], *incoming]
         found = iter(run_kernel(Callee(ctx.passes.backward, callee.mode), arguments))
         return None, *(next(found) if is_needed else None for is_needed in needed)
+
+
+class _RecordedLoss(torch.autograd.Function):
+    """A loss by compiled kernels: gradients are computed while the data is on the chip.
+
+    The backward pass multiplies them by its cotangent, in place and once; after that, and where its own
+    derivative is wanted, the pullback computes them anew.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, callee: Callee, *values: Any) -> Any:
+        needed = ctx.needs_input_grad[1:]
+        wanted = tuple(n for n, is_needed in zip(callee.params, needed, strict=True) if is_needed)
+        both = Callee(callee.found.with_gradients(wanted), callee.mode)
+        value, *ctx.gradients = run_kernel(both, values)
+        ctx.callee = callee
+        ctx.constants = [None if isinstance(value, Tensor) else value for value in values]
+        ctx.save_for_backward(*(value for value in values if isinstance(value, Tensor)))
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        saved = iter(ctx.saved_tensors)
+        values = [next(saved) if value is None else value for value in ctx.constants]
+        needed = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled() or ctx.gradients is None:
+            return None, *gradients(ctx.callee, values, cotangents, needed, run)
+        found, ctx.gradients = ctx.gradients, None
+        scale_gradients(found, cotangents[0])
+        shares = iter(found)
+        del found
+        return None, *(next(shares) if is_needed else None for is_needed in needed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tdsl.runtime.torch.launch import run_tensors
 from tdsl.runtime.torch.memory import Callee, Tensor, array_of, tensor_of
 
@@ -23,3 +25,11 @@ def is_compiled(callee: Callee, values: Sequence[Any]) -> bool:
     if callee.mode.backend == "triton":
         return True
     return any(getattr(value, "is_cuda", False) for value in values)
+
+
+def scale_gradients(gradients: Sequence[Tensor], cotangent: Tensor) -> None:
+    """Multiply gradients that generated kernels made by a cotangent of rank 0, in place."""
+    from tdsl.backends.triton.scale import scale
+
+    with np.errstate(all="ignore"):
+        scale(gradients, cotangent.contiguous())
