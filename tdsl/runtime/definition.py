@@ -41,10 +41,14 @@ def remember(cache: dict[Any, T], key: object, value: T) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How calls run: in the checked mode or not, and by which backend (None: what is at hand)."""
+    """How calls run: in the checked mode or not, by which backend (None: what is at hand).
+
+    Results may take the memory of the arguments in `donate`.
+    """
 
     checked: bool = False
     backend: str | None = None
+    donate: tuple[str, ...] = ()
 
 
 PLAIN = Mode()

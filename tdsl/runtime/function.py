@@ -137,7 +137,8 @@ class Function:
         """The same function pinned to a backend, or in the checked mode.
 
         Raises TdslValueError for a backend that is not available: a pinned one never falls back.
-        `donate` names arguments whose memory results may reuse; the interpreter makes no use of it.
+        `donate` names arguments whose memory results may take, when no gradient is recorded; generated
+        kernels do so where every element is read at the place where the result is stored.
         """
         backend = backend or self.target.mode.backend
         require_backend(backend)
@@ -146,7 +147,13 @@ class Function:
                 message = f"`{self.__name__}` has no parameter `{name}`"
                 raise faults.CALL_ARGUMENT.at(message=message)
         is_checked = self.target.mode.checked if checked is None else checked
-        return Function(replace(self.target, mode=Mode(is_checked, backend)), self._metadata)
+        return Function(
+            replace(
+                self.target,
+                mode=Mode(is_checked, backend, tuple(donate) or self.target.mode.donate),
+            ),
+            self._metadata,
+        )
 
     def derive(self, kind: str, wrt: str | Sequence[str] | None = None) -> Function:
         """A derivative of this function: `grad`, `value_and_grad` or `vjp`.

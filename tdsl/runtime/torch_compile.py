@@ -77,7 +77,7 @@ def make_plan(target: Target, given: Sequence[Any], keywords: Sequence[str]) -> 
     params = found.graph.params
     sources = tuple(_source(a, p) for a, p in zip(arguments, params, strict=True))
     arrange = arrangement(target.derivations, found.graph)
-    plan = Plan(operator(Callee(found, target.mode)), sources, arrange)
+    plan = Plan(operator(Callee(found, target.mode).keeping()), sources, arrange)
     name = f"plan_{next(_numbers)}"
     setattr(_PLANS, name, plan)
     return name

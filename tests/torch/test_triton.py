@@ -136,9 +136,11 @@ def test_a_loss_has_its_gradient_for_every_cotangent(dtype: torch.dtype, cotange
     logits = torch.randn(6, 9, generator=generator).to(dtype).requires_grad_()
     labels = torch.tensor([0, 3, -100, 8, 1, 1])
     incoming = torch.tensor(cotangent).to(dtype)  # 65536 is infinite in f16, as the oracle says
-    found = []
-    for function in (losses.cross_entropy.using(backend="triton"), losses.cross_entropy):
-        found.append(torch.autograd.grad(function(logits, labels), logits, incoming)[0].double())
+    functions = (losses.cross_entropy.using(backend="triton"), losses.cross_entropy)
+    found = [
+        torch.autograd.grad(function(logits, labels), logits, incoming)[0].double()
+        for function in functions
+    ]
     name = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}[dtype]
     relative, absolute = TOLERANCES[name, "value"]
     scale = min(cotangent, 1e4)
@@ -154,3 +156,26 @@ def test_a_loss_twice_and_differentiated() -> None:
     ]
     close(first, second.detach(), "f32")
     close(torch.autograd.grad(second.sum(), x)[0], torch.full((3, 4), 0.5), "f32")
+
+
+def test_donated_arguments_hold_the_results() -> None:
+    step = tdsl.kernels.optimizers.adamw
+    names = ("p", "m", "v")
+    p, g, m, v = (torch.rand(40) for _ in range(4))
+    wanted = step(p, g, m, v, 1, 0.1)
+    versions = [p._version, m._version, v._version]
+    found = step.using(backend="triton", donate=names)(p, g, m, v, 1, 0.1)
+    close(list(found), list(wanted), "f32")
+    assert [a.data_ptr() for a in found] == [a.data_ptr() for a in (p, m, v)]
+    assert [p._version, m._version, v._version] == [n + 1 for n in versions]
+
+
+def test_what_is_needed_again_is_not_donated() -> None:
+    x = torch.rand(3, 4)
+    pinned = softmax.softmax.using(backend="triton", donate=("x",))
+    assert pinned(x.requires_grad_()).data_ptr() != x.data_ptr()
+    flip: Any = tdsl.compile("def f(x: T[N]) -> T[N]:\n    return x[::-1]\n")
+    y = torch.arange(4.0)
+    found = flip.using(backend="triton", donate=("x",))(y)
+    assert found.tolist() == [3, 2, 1, 0]
+    assert y.tolist() == [0, 1, 2, 3]

@@ -7,6 +7,7 @@ from the device; on the CPU the kernels run in Triton's interpreter, if it was a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from math import prod
 from typing import Any
 
@@ -17,6 +18,7 @@ from tdsl.backends.triton.library import library_call
 from tdsl.backends.triton.module import PROGRAMS_NAME, TritonModule, print_plan
 from tdsl.backends.triton.printer import Printed
 from tdsl.backends.triton.source import load
+from tdsl.fusion.donation import donations
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan
 from tdsl.fusion.schedule import Schedule
@@ -39,11 +41,19 @@ def torch_dtype(dtype: AnyDtype) -> torch.dtype:
 class Executable:
     """A plan for given sizes on a device, ready to run."""
 
-    def __init__(self, plan: Plan, sizes: Mapping[str, int], device: torch.device) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        sizes: Mapping[str, int],
+        device: torch.device,
+        donated: Sequence[str] = (),
+    ) -> None:
         self.plan = plan
         self.device = device
         self.module: TritonModule = print_plan(plan, sizes, multiprocessors(device))
         self.sizes = {**sizes, PROGRAMS_NAME: self.module.programs}
+        schedules = [schedule for _, schedule in self.module.kernels]
+        self.donations = donations(plan, schedules, donated)
         self.launches = [
             self._launch(printed, schedule, kernel)
             for (printed, schedule), kernel in zip(self.module.kernels, plan.kernels, strict=True)
@@ -54,15 +64,19 @@ class Executable:
         return size.evaluate(self.sizes)
 
     def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The results on these arguments, which are contiguous."""
+        """The results on these arguments; in the memory of those that are donated, where it fits."""
         memory = {p.name: t for p, t in zip(self.plan.params, tensors, strict=True)}
         for buffer in self.plan.buffers:
+            if buffer.name in self.donations:
+                memory[buffer.name] = memory[self.donations[buffer.name]]
+                continue
             memory[buffer.name] = torch.empty(
                 [self.size(s) for s in buffer.shape],
                 dtype=torch_dtype(buffer.dtype), device=self.device,
             )  # fmt: skip
         launches = iter(self.launches)
-        with np.errstate(all="ignore"):  # the interpreter computes lanes that are masked
+        guard = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+        with guard, np.errstate(all="ignore"):  # the interpreter computes lanes that are masked
             for step in self.plan.steps:
                 if isinstance(step, Kernel):
                     next(launches)(memory)

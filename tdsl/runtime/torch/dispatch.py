@@ -34,9 +34,9 @@ def run(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
     """The results, recorded by whoever records. Raises TdslError for tensors it cannot take."""
     if _is_intercepted() or not all(map(_has_memory, values)):
         check_places(callee, values)
-        return run_operator(callee, _all_tensors(values))
+        return run_operator(callee.keeping(), _all_tensors(values))
     if torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values):
-        found = _node(callee, values).apply(callee, *values)  # type: ignore[no-untyped-call]
+        found = _node(callee, values).apply(callee.keeping(), *values)  # type: ignore[no-untyped-call]
         return [found] if isinstance(found, Tensor) else list(found)
     return run_kernel(callee, values)
 

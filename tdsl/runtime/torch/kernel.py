@@ -14,7 +14,7 @@ from tdsl.runtime.torch.memory import Callee, Tensor, array_of, tensor_of
 def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
     """The results on plain tensors and arrays of rank 0. Raises TdslValueError for wrong sizes."""
     if is_compiled(callee, values):
-        return run_tensors(callee.found, values)
+        return run_tensors(callee.found, values, callee.mode.donate)
     arrays = [array_of(value) for value in values]
     run = callee.found.runner(tuple(array.shape for array in arrays), callee.mode)
     return [tensor_of(array) for array in run(arrays)]

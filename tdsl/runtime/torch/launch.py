@@ -25,15 +25,20 @@ from tdsl.runtime.torch.memory import array_of, tensor_of
 Tensor = torch.Tensor
 
 
-def run_tensors(found: Specialisation, values: Sequence[Any]) -> list[Tensor]:
+def run_tensors(
+    found: Specialisation, values: Sequence[Any], donate: tuple[str, ...] = ()
+) -> list[Tensor]:
     """The results on plain tensors of one device, and arrays of rank 0."""
     device = next((v.device for v in values if isinstance(v, Tensor)), torch.device("cpu"))
     tensors = [_on(device, value) for value in values]
-    key = (device, *((t.shape, None if t.is_contiguous() else t.stride()) for t in tensors))
+    key = (device, donate, *((t.shape, None if t.is_contiguous() else t.stride()) for t in tensors))
     known = found.launched.get(key)
     if known is None:
-        known = remember(found.launched, key, _prepare(found, tensors, device))
+        known = remember(found.launched, key, _prepare(found, tensors, device, donate))
     results: list[Tensor] = known.run(tensors)
+    if known.donations:
+        params = {p.name: t for p, t in zip(found.flat.params, values, strict=True)}
+        torch.autograd.graph.increment_version([params[n] for n in known.donations.values()])
     return results
 
 
@@ -54,7 +59,12 @@ def _on(device: torch.device, value: Any) -> Tensor:
     return tensor_of(array).to(device)
 
 
-def _prepare(found: Specialisation, tensors: Sequence[Tensor], device: torch.device) -> Executable:
+def _prepare(
+    found: Specialisation,
+    tensors: Sequence[Tensor],
+    device: torch.device,
+    donate: tuple[str, ...],
+) -> Executable:
     """The plan for these layouts, for these sizes. Raises TdslError for wrong sizes, no Triton."""
     require_triton()
     if device.type == "cpu" and not is_interpreted():
@@ -65,7 +75,7 @@ def _prepare(found: Specialisation, tensors: Sequence[Tensor], device: torch.dev
     shapes = {p.name: tuple(t.shape) for p, t in zip(params, tensors, strict=True)}
     sizes = solve(found.flat, shapes)
     strides, values = _strides([p.name for p in params], tensors)
-    return Executable(with_strides(_plan(found), strides), {**sizes, **values}, device)
+    return Executable(with_strides(_plan(found), strides), {**sizes, **values}, device, donate)
 
 
 def _plan(found: Specialisation) -> Plan:

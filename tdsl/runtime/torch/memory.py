@@ -7,7 +7,7 @@ copied and never `.numpy()`-ed, which would freeze their storage, so that FSDP c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,10 @@ class Callee:
 
     found: Specialisation
     mode: Mode
+
+    def keeping(self) -> Callee:
+        """The same without donations: arguments are needed again, or seen by others."""
+        return Callee(self.found, replace(self.mode, donate=())) if self.mode.donate else self
 
     def pullback(self, wrt: Sequence[str]) -> Callee:
         """The vector-Jacobian product."""
