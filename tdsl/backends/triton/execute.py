@@ -40,6 +40,7 @@ class Executable:
     """A plan for given sizes on a device, ready to run."""
 
     def __init__(self, plan: Plan, sizes: Mapping[str, int], device: torch.device) -> None:
+        plan.check(lambda size: size.evaluate(sizes))
         self.plan = plan
         self.device = device
         self.module: TritonModule = print_plan(plan, sizes, multiprocessors(device))
