@@ -19,7 +19,7 @@ from tdsl.ir.index_map import Condition
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size, floordiv, mod, rebuild
 from tdsl.ir.size import index as variable
-from tdsl.ops import index, take
+from tdsl.ops import arange, index, take
 from tdsl.ops.index_values import index_axes
 
 Stage = Literal["forward", "backward"]
@@ -103,10 +103,10 @@ class Access:
 
 
 def used(node: Node, memory: Container[Node]) -> tuple[Node, ...]:
-    """The operands that a node takes as values: not what it reads from memory."""
+    """The operands that a node takes as values: not what it reads from memory, or has as a place."""
     if node.op is take:
         return node.operands[1:]
-    if node.op is index and node.operands[0] in memory:
+    if node.op is index and (node.operands[0] in memory or node.operands[0].op is arange):
         return ()
     return node.operands
 

@@ -36,6 +36,8 @@ def layout_of(
     Of several the one with the fewest crossed reductions, which need a second kernel to finish.
     """
     own = [node for node in nodes if not is_replicated(node, nodes)]
+    if len({node["reverse"] for node in own if node.op.family == "scan"}) > 1:
+        return "running reductions go in two directions"
     reductions = [node for node in own if node.op.family == "reduction"]
     scans = [node for node in own if node.op.family == "scan"]
     everything = unique_axes(*(along(node) for node in own))

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tdsl.ir.dtype import BOOL
+from tdsl.fusion.lower import lowered
+from tdsl.ir.dtype import BOOL, I64
 from tdsl.ir.function import Function, Result, Shape, unit_free
 from tdsl.ir.index_map import Condition, IndexMap, Piece
-from tdsl.ir.node import Attrs, Node, remake, topological
-from tdsl.ir.rewrite import keep, moved_origins, rewrite
+from tdsl.ir.node import Node, topological
+from tdsl.ir.rewrite import keep, moved_origins, rewrite, substitute
 from tdsl.ir.size import ZERO, Axis, Size
 from tdsl.ir.size import index as variable
 from tdsl.ops import (
@@ -26,19 +27,13 @@ from tdsl.ops import (
     checkpoint,
     compose,
     constant,
-    equal,
     greater_equal,
     index,
     input_,
     less,
-    mul,
-    pow_,
-    prod,
     save,
-    scatter,
     size_,
     stop_gradient,
-    sum_,
     take,
     where,
 )
@@ -47,7 +42,7 @@ from tdsl.ops.index_inverse import invert
 from tdsl.ops.index_values import index_axes
 
 LEAVES = (input_, constant, arange, size_)
-LIBRARY = ("dot", "scatter", "recurrence")
+LIBRARY = ("dot", "scatter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +135,10 @@ def _visit(node: Node, operands: tuple[Node, ...]) -> Node:
         return _choice(operands, node["map"])
     if node.op is take:
         return _gathered(operands[0], operands[1], node["axis"])
-    if node.op is scatter and not node["sums"]:
-        return _placed(cast_to(operands[0], node.dtype), operands[1], node["axis"])
-    if node.op.family == "reduction":
-        return _reduced(node, operands[0])
-    if is_library(node):
-        return keep(node, tuple(map(_viewable, operands)))
-    return keep(node, operands)
+    new = lowered(node, operands)
+    calls = [n for n in topological([new], stop=operands) if is_library(n) and n not in operands]
+    viewed = {call: keep(call, tuple(map(_viewable, call.operands))) for call in calls}
+    return substitute([new], viewed)[0] if viewed else new
 
 
 def is_library(node: Node) -> bool:
@@ -187,23 +179,6 @@ def _own(node: Node, result: Result) -> Node:
     if lacking:
         node = index(node, map=IndexMap(lacking, (Piece(()),)))
     return cast(node, dtype=node.dtype) if lacking else _copied(node)
-
-
-def _reduced(node: Node, x: Node) -> Node:
-    """The reduction over the axes that `x` has; what it lacks is a factor, an exponent, or nothing."""
-    present = tuple(axis for axis in node["axes"] if axis in x.axes)
-    lacking = [axis for axis in node["axes"] if axis not in x.axes]
-    if not lacking or node.op.name.startswith("arg"):
-        return keep(node, (x,))
-    attrs = Attrs((k, present if k == "axes" else v) for k, v in node.attrs)
-    inner = cast_to(remake(node.op, (x,), attrs) if present else x, node.dtype)
-    for axis in lacking:
-        count = cast_to(size_(value=axis), node.dtype)
-        if node.op is sum_:
-            inner = mul(inner, count)
-        elif node.op is prod:
-            inner = pow_(inner, count)
-    return inner
 
 
 def _choice(operands: Sequence[Node], mapping: IndexMap) -> Node:
@@ -265,7 +240,7 @@ def _placed_read(x: Node, axes: tuple[Axis, ...], piece: Piece) -> Node:
 
 def _gathered(x: Node, at: Node, axis: Axis) -> Node:
     """A gather of what lies in memory; of arithmetic, arithmetic on gathers, 0 out of range."""
-    if x.op.family != "pointwise" or axis not in x.axes:
+    if axis in x.axes and x.op.family != "pointwise":
         return take(x, at, axis=axis)
     new: dict[Node, Node] = {}
     for node in topological([x], stop=_Fixed()):
@@ -275,12 +250,7 @@ def _gathered(x: Node, at: Node, axis: Axis) -> Node:
             new[node] = keep(node, tuple(new[operand] for operand in node.operands))
         else:
             new[node] = take(node, at, axis=axis)
-    zero, end = constant(value=0, dtype=at.dtype), cast_to(size_(value=axis), at.dtype)
-    inside = bitand(greater_equal(at, zero), less(at, end))
+    place = cast_to(at, I64)
+    inside = greater_equal(place, constant(value=0, dtype=I64))
+    inside = bitand(inside, less(place, size_(value=axis)))
     return where(inside, new[x], constant(value=0, dtype=x.dtype))
-
-
-def _placed(values: Node, at: Node, axis: Axis) -> Node:
-    """A scatter without sums: the value where the index points, 0 elsewhere."""
-    here = equal(cast_to(arange(axis=axis), at.dtype), at)
-    return where(here, values, constant(value=0, dtype=values.dtype))

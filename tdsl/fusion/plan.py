@@ -7,9 +7,10 @@ by the kernel that walks them and completed by the next kernel that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tdsl import faults
 from tdsl.fusion.graph import Graph
 from tdsl.fusion.groups import Entry, Group, fuse
 from tdsl.fusion.kernel import PROGRAMS, Kernel, Stage, Store
@@ -21,7 +22,7 @@ from tdsl.ir.node import Node, topological
 from tdsl.ir.rewrite import substitute
 from tdsl.ir.size import Size
 from tdsl.ir.size import index as variable
-from tdsl.ops import cast_to, input_
+from tdsl.ops import argmax, argmin, cast_to, input_
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,10 @@ Step = Kernel | LibraryCall
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in the order in which they run. `results` names a buffer for each result, in order."""
+    """Steps in the order in which they run. `results` names a buffer for each result, in order.
+
+    `positions` has the axes in which a position is asked for, by the operation: nowhere, if one is empty.
+    """
 
     name: str
     params: tuple[Param, ...]
@@ -56,6 +60,13 @@ class Plan:
     steps: tuple[Step, ...]
     results: tuple[str, ...]
     log: tuple[Entry, ...] = ()
+    positions: tuple[tuple[str, tuple[Size, ...]], ...] = ()
+
+    def check(self, size: Callable[[Size], int]) -> None:
+        """Raises TdslIndexError where there is no position to name for these sizes."""
+        for op, axes in self.positions:
+            if not all(map(size, axes)):
+                raise faults.EMPTY_ARGMAX.at(op=op)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -65,7 +76,13 @@ class Plan:
 
 def make_plan(function: Function, stage: Stage = "forward", names: Sequence[str] = ()) -> Plan:
     """The plan of a flat Function; `names` are those of its results."""
-    return _Planner(normalise(function), len(function.results), stage, names).run()
+    plan = _Planner(normalise(function), len(function.results), stage, names).run()
+    positions = {
+        (node.op.name, node["axes"]): None
+        for node in function.nodes()
+        if node.op in (argmax, argmin)
+    }
+    return replace(plan, positions=tuple(positions))
 
 
 def with_strides(plan: Plan, strides: Mapping[str, tuple[Size, ...]]) -> Plan:

@@ -78,7 +78,8 @@ class Op:
     path) for each operand, with no axes but the operand's; None in its place means that the
     operation is piecewise constant. `is_linear` says that it is linear in each floating operand,
     `is_view` that evaluation may give back memory of an operand. `triton` is the expression in Triton,
-    with `{0}`, `{1}` ... for the operands, by the operands' kind where it depends on that.
+    with `{0}`, `{1}` ... for the operands and names for attributes, by the operands' kind where it
+    depends on that.
     """
 
     name: str

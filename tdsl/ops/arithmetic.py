@@ -162,5 +162,6 @@ def _power_shares(g: Expr, z: Expr, x: Expr, y: Expr) -> Shares:
 
 pow_: Pointwise = pointwise(
     "pow", "x ** y. Integers wrap; a negative exponent truncates towards 0.", _power, _power_shares,
-    kinds=NUMBER, domain=(POSITIVE, REAL), triton={"float": "libdevice.pow({0}, {1})"},
+    kinds=NUMBER, domain=(POSITIVE, REAL),
+    triton={"float": "libdevice.pow({0}, {1})", "": "integer_pow({0}, {1})"},
 )  # fmt: skip

@@ -35,7 +35,7 @@ lgamma = pointwise(
 )  # fmt: skip
 digamma: Pointwise = pointwise(
     "digamma", "The derivative of lgamma.", special.digamma,
-    lambda g, y, x: g * polygamma(x, n=1), domain=(POSITIVE,),
+    lambda g, y, x: g * polygamma(x, n=1), domain=(POSITIVE,), triton="digamma({0})",
 )  # fmt: skip
 
 
@@ -58,5 +58,5 @@ def _polygamma_share(g: Expr, y: Expr, x: Expr) -> Expr:
 polygamma: Pointwise = elementwise(
     "polygamma", "The derivative of order `n` of digamma, n >= 1.", _polygamma_types,
     _polygamma_function, _polygamma_share, domain=(POSITIVE,),
-    variants=({"n": 1}, {"n": 2}, {"n": 5}),
+    variants=({"n": 1}, {"n": 2}, {"n": 5}), triton="polygamma({0}, {n})",
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """Triton's interpreter, made fit for comparing kernels with the oracle, and counting their traffic.
 
 `repaired()` mends what the interpreter gets wrong: float32 becomes bfloat16 by rounding to the nearest, ties
-to even, as on a GPU; arithmetic on bfloat16, which the interpreter does on the raw bits, raises; and
-functions of `libdevice` exist. `counted(...)` says which elements a kernel loads and stores.
+to even, as on a GPU; arithmetic on bfloat16, which the interpreter does on the raw bits, raises; a
+comparison of numbers remains a bool where it meets a block; and functions of `libdevice` exist. `counted(...)` says which elements a kernel loads and stores.
 
 The suite sets `TRITON_INTERPRET=1` before anything imports Triton (see tests/conftest.py). The
 interpreter is one object of the process, so none of this is for threads.
@@ -36,7 +36,8 @@ LIBDEVICE: Mapping[str, Callable[..., Any]] = {
     ]
 } | {
     "acos": np.arccos, "acosh": np.arccosh, "asin": np.arcsin, "asinh": np.arcsinh,
-    "atan": np.arctan, "atan2": np.arctan2, "atanh": np.arctanh, "copysign": np.copysign,
+    "atan": np.arctan, "atan2": np.arctan2, "atanh": np.arctanh, "cbrt": np.cbrt,
+    "copysign": np.copysign,
     "div_rn": np.divide, "fast_dividef": np.divide, "fast_expf": np.exp, "fast_logf": np.log,
     "fast_tanhf": np.tanh, "pow": np.power, "rsqrt": lambda x: 1 / np.sqrt(x),
     "erf": scipy.special.erf, "erfc": scipy.special.erfc, "erfcx": scipy.special.erfcx,
@@ -52,9 +53,16 @@ def repaired() -> Iterator[None]:
         patch.setattr(interpreter, "_convert_float", _converting(interpreter._convert_float))
         for name in ["binary_op", "unary_op", "create_dot"]:
             patch.setattr(BUILDER, name, _refusing_bf16(getattr(BUILDER, name)))
+        patch.setattr(BUILDER, "create_splat", _splat)
         for name, function in LIBDEVICE.items():
             patch.setattr(libdevice, name, _of_tensors(function), raising=False)
         yield
+
+
+def _splat(self: Any, kind: Any, value: Any) -> Any:
+    """A block of one number, in the block's dtype: that of a comparison's handle is its operands'."""
+    data = np.full(kind.shape, np.ravel(value.data)[0], interpreter._get_np_dtype(kind))
+    return interpreter.TensorHandle(data, kind.scalar)
 
 
 def _converting(original: Callable[..., Array]) -> Callable[..., Array]:

@@ -48,6 +48,7 @@ class Executable:
         device: torch.device,
         donated: Sequence[str] = (),
     ) -> None:
+        plan.check(lambda size: size.evaluate(sizes))
         self.plan = plan
         self.device = device
         self.module: TritonModule = print_plan(plan, sizes, multiprocessors(device))

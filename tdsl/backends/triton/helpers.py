@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from tdsl.backends.triton.gammas import GAMMAS
+
 HELPERS: dict[str, str] = {
     "larger": '''
 def larger(a, b):
@@ -36,6 +38,11 @@ def log_add_exp(a, b):
     high = tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
     low = tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
     return tl.where(high == low, high + 0.6931471805599453, high + tl.log(1.0 + tl.exp(low - high)))
+''',
+    "then": '''
+def then(a, b, c, d):
+    """The step x -> a * x + b, followed by x -> c * x + d."""
+    return c * a, c * b + d
 ''',
     "first_largest": '''
 def first_largest(a, i, b, j):
@@ -94,6 +101,20 @@ def integer_fmod(x, y):
     safe = tl.where(y == 0, 1, y)
     return tl.where(y == 0, 0, x % safe)
 ''',
+    "integer_pow": '''
+def integer_pow(x, y):
+    """x ** y, which wraps; a negative exponent truncates towards 0."""
+    result = x * 0 + 1
+    base = x
+    rest = tl.where(y < 0, 0, y)
+    for _ in range(x.dtype.primitive_bitwidth):
+        result = tl.where((rest & 1) != 0, result * base, result)
+        base = base * base
+        rest = rest >> 1
+    sign = tl.where((y & 1) != 0, x, 1)
+    inverse = tl.where((x == 1) | (x + 1 == 0), sign, 0)
+    return tl.where(y < 0, inverse, result)
+''',
     "shift_left": '''
 def shift_left(x, y):
     """x << y; 0 where y is negative or not below the width."""
@@ -116,11 +137,20 @@ def saturated(x, low: tl.constexpr, high: tl.constexpr, dtype: tl.constexpr):
     whole = tl.where(wide <= low - 1.0, low, whole)
     return whole.to(dtype)
 ''',
-}
+} | GAMMAS
 
 
 def called(text: str) -> frozenset[str]:
-    """The helpers that the text names."""
+    """The helpers that the text names, and those that they call."""
+    found: frozenset[str] = frozenset()
+    words = _named(text)
+    while words - found:
+        found |= words
+        words = frozenset().union(*(_named(HELPERS[name]) for name in words))
+    return found
+
+
+def _named(text: str) -> frozenset[str]:
     return frozenset(set(re.findall(r"\b\w+\b", text)) & HELPERS.keys())
 
 

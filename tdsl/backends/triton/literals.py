@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from tdsl.errors import InternalError
-from tdsl.ir.dtype import BOOL, F32, F64, AnyDtype, Dtype
+from tdsl.fusion.lower import value_of_nothing
+from tdsl.ir.dtype import BF16, BOOL, F32, F64, AnyDtype, Dtype
 from tdsl.ir.node import Node
 from tdsl.ops import numpy_dtype
 
 NAMES = {"i": "int", "u": "uint", "f": "float"}
-LOW = ("max", "argmax", "cummax", "logcumsumexp")
-"""Reductions whose value of nothing is the lowest."""
 
 
 def triton_dtype(dtype: AnyDtype) -> str:
@@ -72,24 +71,9 @@ def bare(value: Any, dtype: AnyDtype) -> str:
     return short if len(short) <= 12 else repr(float(np.float32(number)))
 
 
-def identity_value(node: Node) -> Any:
-    """A reduction's value of nothing, in its operand's dtype."""
-    name, dtype = node.op.name, node.operands[0].dtype
-    if name in ("sum", "any", "cumsum"):
-        return 0
-    if name in ("prod", "all", "cumprod"):
-        return 1
-    low = name in LOW
-    if kind_of(dtype) == "float":
-        return -math.inf if low else math.inf
-    if dtype == BOOL:
-        return not low
-    return bounds(dtype)[0 if low else 1]
-
-
 def identity(node: Node) -> str:
     """The reduction's value of nothing, as a number without a type."""
-    return bare(identity_value(node), node.operands[0].dtype)
+    return bare(value_of_nothing(node.op.name, node.operands[0].dtype), node.operands[0].dtype)
 
 
 def combined(node: Node) -> str:
@@ -111,8 +95,10 @@ def converted(x: str, source: AnyDtype, target: AnyDtype) -> str:
     """A value in another dtype."""
     if source == target:
         return x
+    if BF16 in (source, target) and F32 not in (source, target):  # Triton has no other way
+        return converted(converted(x, source, F32), F32, target)
     if target == BOOL:
-        return f"{x} != 0"
+        return f"({x} != 0)"
     if kind_of(source) == "float" and kind_of(target) in ("int", "uint"):
         low, high = bounds(target)
         return f"saturated({x}, {low}, {high}, {triton_dtype(target)})"

@@ -16,8 +16,8 @@ from tdsl.ops import input_
 
 RESERVED = frozenset(
     (
-        "row", "column", "row_mask", "column_mask", "program", "programs", "block", "start", "tile",
-        "tiles", "part", "tl", "triton", "libdevice", "range", "float", "BLOCK_ROWS",
+        "row", "column", "row_mask", "column_mask", "program", "programs", "block", "start", "first",
+        "tile", "tiles", "part", "tl", "triton", "libdevice", "range", "float", "BLOCK_ROWS",
         "BLOCK_COLUMNS", "PARTS", *kwlist,
     )
 )  # fmt: skip
