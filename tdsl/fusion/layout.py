@@ -107,7 +107,8 @@ def _with_columns(
             return f"`{node.op}` runs over a part of the columns"
         else:
             crossed.append(node)
-    if not rows and columns - {PROGRAMS} and not _fits_one_program(columns, outputs):
+    whole = any(node.op.name in ("argmax", "argmin") for node in reductions)
+    if not rows and columns - {PROGRAMS} and not whole and not _fits_one_program(columns, outputs):
         return "one program would do all the work"
     late = set(crossed)
     if any(operand in late for node in inside for operand in node.operands):
