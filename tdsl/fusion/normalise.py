@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tdsl.errors import InternalError
 from tdsl.fusion.lower import lowered
 from tdsl.ir.dtype import BOOL, I64
 from tdsl.ir.function import Function, Result, Shape, unit_free
@@ -25,7 +26,7 @@ from tdsl.ops import (
     cast,
     cast_to,
     checkpoint,
-    compose,
+    composed,
     constant,
     greater_equal,
     index,
@@ -235,7 +236,12 @@ def _placed_read(x: Node, axes: tuple[Axis, ...], piece: Piece) -> Node:
     domain = tuple(c for c in piece.domain if index_axes(c.expr) <= used)
     own = tuple(axis for axis in axes if axis in used)
     outer = index(x, map=IndexMap(own, (Piece(exprs, domain),)))
-    return (compose(outer, x) if x.op is index else None) or outer
+    if x.op is not index:
+        return outer
+    mapping = composed(outer, x)
+    if mapping is None:
+        raise InternalError("a read of a read with another fill")
+    return index(x.operands[0], map=mapping)
 
 
 def _gathered(x: Node, at: Node, axis: Axis) -> Node:
