@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tdsl.errors import InternalError
 from tdsl.fusion.lower import lowered
 from tdsl.ir.dtype import BOOL, I64
 from tdsl.ir.function import Function, Result, Shape, unit_free
 from tdsl.ir.index_map import Condition, IndexMap, Piece
 from tdsl.ir.node import Node, topological
 from tdsl.ir.rewrite import keep, moved_origins, rewrite, substitute
-from tdsl.ir.size import ZERO, Axis, Size
+from tdsl.ir.size import ZERO, Atom, Axis, Size
 from tdsl.ir.size import index as variable
 from tdsl.ops import (
     arange,
@@ -25,7 +26,7 @@ from tdsl.ops import (
     cast,
     cast_to,
     checkpoint,
-    compose,
+    composed,
     constant,
     greater_equal,
     index,
@@ -98,6 +99,7 @@ def _parts(result: Result, new: Mapping[Node, Node]) -> list[tuple[Node, tuple[S
                 or inverse.summed
                 or inverse.domain
                 or set(value.axes) != set(x.axes)
+                or (is_library(value) and not all(_is_linear(e) for _, e in inverse.exprs))
             ):
                 break
             exprs = dict(inverse.exprs)
@@ -150,10 +152,18 @@ def _viewable(x: Node) -> Node:
     """What a library can read without a copy: memory, at places that are linear; else a copy."""
     if x.op is index:
         (piece,) = x["map"].pieces
-        atoms = {atom.kind for _, expr in piece.exprs for atom in expr.atoms()}
-        if not piece.domain and not atoms & {"floordiv", "mod", "min", "max"}:
+        if not piece.domain and all(_is_linear(expr) for _, expr in piece.exprs):
             return x if base_of(x).op.family != "constant" else cast(x, dtype=x.dtype)
     return cast(x, dtype=x.dtype) if x.op is index or x.op.family == "constant" else x
+
+
+def _is_linear(place: Size) -> bool:
+    """Whether a place is a linear function of the indices."""
+    return all(not index_axes(arg) for atom in place.atoms() for arg in _arguments(atom))
+
+
+def _arguments(atom: Atom) -> tuple[Size, ...]:
+    return () if atom.kind == "index" else atom.args
 
 
 def base_of(node: Node) -> Node:
@@ -235,13 +245,18 @@ def _placed_read(x: Node, axes: tuple[Axis, ...], piece: Piece) -> Node:
     domain = tuple(c for c in piece.domain if index_axes(c.expr) <= used)
     own = tuple(axis for axis in axes if axis in used)
     outer = index(x, map=IndexMap(own, (Piece(exprs, domain),)))
-    return (compose(outer, x) if x.op is index else None) or outer
+    if x.op is not index:
+        return outer
+    mapping = composed(outer, x)
+    if mapping is None:
+        raise InternalError("a read of a read with another fill")
+    return index(x.operands[0], map=mapping)
 
 
 def _gathered(x: Node, at: Node, axis: Axis) -> Node:
     """A gather of what lies in memory; of arithmetic, arithmetic on gathers, 0 out of range."""
-    if axis in x.axes and x.op.family != "pointwise":
-        return take(x, at, axis=axis)
+    if axis in x.axes and x.op.family != "pointwise" and x.op is not arange:
+        return _taken(x, at, axis)
     new: dict[Node, Node] = {}
     for node in topological([x], stop=_Fixed()):
         if axis not in node.axes:
@@ -249,8 +264,14 @@ def _gathered(x: Node, at: Node, axis: Axis) -> Node:
         elif node.op.family == "pointwise":
             new[node] = keep(node, tuple(new[operand] for operand in node.operands))
         else:
-            new[node] = take(node, at, axis=axis)
+            new[node] = cast_to(at, I64) if node.op is arange else _taken(node, at, axis)
     place = cast_to(at, I64)
     inside = greater_equal(place, constant(value=0, dtype=I64))
     inside = bitand(inside, less(place, size_(value=axis)))
     return where(inside, new[x], constant(value=0, dtype=x.dtype))
+
+
+def _taken(x: Node, at: Node, axis: Axis) -> Node:
+    """A gather from memory: from a copy of what is made from positions."""
+    made = base_of(x).op.family == "constant" and x.op is index
+    return take(cast(x, dtype=x.dtype) if made else x, at, axis=axis)

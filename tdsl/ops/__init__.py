@@ -81,7 +81,7 @@ from tdsl.ops.elementary import (
 from tdsl.ops.expr import total, unalign
 from tdsl.ops.gammas import digamma, erf, erfc, erfinv, lgamma, polygamma
 from tdsl.ops.gather import scatter, take
-from tdsl.ops.index_map import compose, disjoint_pieces, index
+from tdsl.ops.index_map import compose, composed, disjoint_pieces, index
 from tdsl.ops.leaves import arange, constant, input_, size_
 from tdsl.ops.pointwise import Pointwise
 from tdsl.ops.reductions import all_, any_, argmax, argmin, max_, min_, prod, sum_
@@ -120,6 +120,7 @@ __all__ = [
     "checkpoint",
     "clamp",
     "compose",
+    "composed",
     "concat_axis",
     "constant",
     "cos",

@@ -80,6 +80,19 @@ def compose(outer: Node, inner: Node) -> Node | None:
 
     None where the two fills differ and both may show, or where the result has no adjoint.
     """
+    mapping = composed(outer, inner)
+    if mapping is None or any(
+        invert(p, mapping.axes, x.axes) is None
+        for p, x in zip(mapping.pieces, inner.operands, strict=True)
+    ):
+        return None
+    if len(mapping.pieces) == 1:
+        return read(inner.operands[0], mapping)
+    return index(*inner.operands, map=mapping)
+
+
+def composed(outer: Node, inner: Node) -> IndexMap | None:
+    """The map of `outer` after that of `inner`. None where the two fills differ and both may show."""
     first, second = inner["map"], outer["map"]
     (piece,) = second.pieces
     if piece.domain and not first.is_total and _differ(first.fill, second.fill):
@@ -90,12 +103,7 @@ def compose(outer: Node, inner: Node) -> Node | None:
     used = {a for p in pieces for _, e in p.exprs for a in index_axes(e)}
     used |= {a for p in pieces for c in p.domain for a in index_axes(c.expr)}
     axes = unique_axes(second.axes, tuple(axis for axis in inner.axes if axis in used))
-    if any(invert(p, axes, x.axes) is None for p, x in zip(pieces, inner.operands, strict=True)):
-        return None
-    mapping = IndexMap(axes, tuple(pieces), first.fill if not piece.domain else second.fill)
-    if len(pieces) == 1:
-        return read(inner.operands[0], mapping)
-    return index(*inner.operands, map=mapping)
+    return IndexMap(axes, tuple(pieces), first.fill if not piece.domain else second.fill)
 
 
 def _differ(a: float, b: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,16 @@ import pytest
 import torch
 
 import tdsl
+from tdsl.backends.triton.module import print_plan
 from tdsl.fusion.kernel import Stage
+from tdsl.fusion.plan import make_plan
 from tdsl.ir.dtype import F32
 from tdsl.ir.function import Function
 from tdsl.ops import numpy_dtype
 from tests.kernels.reference import ROWS, Row
 from tests.kernels.test_kernels import arguments
 from tests.triton.interpreted import repaired
-from tests.triton.plans import CONFIGURATIONS, Array, assert_plan_is_right, configured
-
-RUNS = [("f64", configuration) for configuration in CONFIGURATIONS]
-RUNS += [("f32", "normal"), ("bf16", "streamed")]
+from tests.triton.plans import Array, assert_plan_is_right, configured
 
 
 @pytest.fixture(autouse=True)
@@ -65,16 +64,45 @@ def library(row: Row) -> Any:
     return getattr(getattr(tdsl.kernels, row.file), row.name)
 
 
-@pytest.mark.parametrize("stage", ["forward", "backward"])
-@pytest.mark.parametrize(("dtype", "configuration"), RUNS)
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-def test_kernels_are_the_interpreters(
-    row: Row, dtype: str, configuration: str, stage: Stage
-) -> None:
+def graph_of(row: Row, dtype: str, stage: Stage) -> tuple[Function, Mapping[str, int], list[Array]]:
+    """The function or its backward, flat, with sizes and arguments."""
     function, own = library(row), own_arguments(row, dtype)
     lowered = function.lower(*own, grad=stage == "backward", **row.static)
     graph = lowered.backward if stage == "backward" else lowered.graph
+    return graph, lowered.sizes, given(function, row, graph, lowered.sizes, own)
+
+
+@pytest.mark.parametrize("stage", ["forward", "backward"])
+@pytest.mark.parametrize("dtype", ["f64", "f32", "bf16"])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_kernels_are_the_interpreters(row: Row, dtype: str, stage: Stage) -> None:
+    graph, sizes, arrays = graph_of(row, dtype, stage)
     condition = "gradient" if stage == "backward" and dtype != "bf16" else "value"
-    arrays = given(function, row, graph, lowered.sizes, own)
+    assert_plan_is_right(graph, sizes, arrays, dtype, stage, condition)
+
+
+@pytest.mark.parametrize("stage", ["forward", "backward"])
+@pytest.mark.parametrize("configuration", ["streamed", "single rows"])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_schedules_agree(row: Row, configuration: str, stage: Stage) -> None:
+    """Where a configuration changes nothing in the kernels, there is nothing to run."""
+    graph, sizes, arrays = graph_of(row, "f64", stage)
+    plan = make_plan(graph, stage)
+    normal = print_plan(plan, sizes, 4).kernels
     with configured(configuration):
-        assert_plan_is_right(graph, lowered.sizes, arrays, dtype, stage, condition)
+        if print_plan(plan, sizes, 4).kernels != normal:
+            assert_plan_is_right(graph, sizes, arrays, "f64", stage, "gradient")
+
+
+SCALAR = [row for row in ROWS if row.file == "losses"]
+
+
+@pytest.mark.parametrize("row", SCALAR, ids=lambda row: row.id)
+def test_values_with_gradients(row: Row) -> None:
+    function, own = library(row), own_arguments(row, "f64")
+    plain = function.lower(*own, **row.static).graph
+    if len(plain.results) > 1 or plain.results[0].shape:
+        return  # only one number has a gradient
+    lowered = tdsl.value_and_grad(function).lower(*own, **row.static)
+    arrays = given(function, row, lowered.graph, lowered.sizes, own)
+    assert_plan_is_right(lowered.graph, lowered.sizes, arrays, "f64", "forward", "gradient")

@@ -1,7 +1,7 @@
 """Library calls of a Plan on torch tensors: products, and sums by index.
 
 In: a `LibraryCall` and the buffers. Out: the result, in its buffer. Between: operands are viewed, never
-copied, where torch's product takes their layout.
+copied, where torch's product takes their layout and they do not run backwards.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def library_call(
     else:
         raise InternalError(f"no library call for `{step.node.op}`")
     for store in step.stores:
-        _view(memory[store.buffer], store.places, step.node.axes, size).copy_(value)
+        view, turned = _view(memory[store.buffer], store.places, step.node.axes, size)
+        view.copy_(value.flip(turned) if turned else value)
 
 
 def _operand(
@@ -48,20 +49,29 @@ def _operand(
     base = base_of(node)
     if base.op is not input_:
         raise InternalError(f"a library call reads `{base.op}`")
-    return _view(memory[base["name"]], access(node, shapes[base]).places, node.axes, size)
+    places = access(node, shapes[base]).places
+    view, turned = _view(memory[base["name"]], places, node.axes, size)
+    return view.flip(turned) if turned else view
 
 
 def _view(
     tensor: Tensor, places: Sequence[Size], axes: Sequence[Size], size: Callable[[Size], int]
-) -> Tensor:
-    """The tensor along the axes: its place along each of its own is linear in them."""
-    start, steps = 0, dict.fromkeys(axes, 0)
+) -> tuple[Tensor, list[int]]:
+    """The tensor along the axes, and those along which it runs backwards: torch has no such views.
+
+    The place along each of the tensor's own axes is linear in the indices.
+    """
+    start, steps = tensor.storage_offset(), dict.fromkeys(axes, 0)
     for place, step in zip(places, tensor.stride(), strict=True):
         start += step * size(_at(place, None))
         for axis in axes:
             steps[axis] += step * (size(_at(place, axis)) - size(_at(place, None)))
     shape = [size(axis) for axis in axes]
-    return tensor.as_strided(shape, list(steps.values()), tensor.storage_offset() + start)
+    if not all(shape):
+        return tensor.new_empty(shape), []
+    start += sum((size(axis) - 1) * step for axis, step in steps.items() if step < 0)
+    turned = [place for place, step in enumerate(steps.values()) if step < 0]
+    return tensor.as_strided(shape, [abs(step) for step in steps.values()], start), turned
 
 
 def _at(place: Size, axis: Size | None) -> Size:

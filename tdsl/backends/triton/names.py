@@ -11,7 +11,7 @@ from tdsl.errors import InternalError
 from tdsl.fusion.schedule import COLUMN, ROW
 from tdsl.ir.function import Origin
 from tdsl.ir.node import Node
-from tdsl.ir.size import ONE, Atom, Size
+from tdsl.ir.size import ONE, Atom, Size, is_nonnegative
 from tdsl.ops import input_
 
 RESERVED = frozenset(
@@ -25,6 +25,10 @@ _COUNTERS = {ROW.atom: "row", COLUMN.atom: "column"}
 _FORMS = {
     "floordiv": "({} // {})", "mod": "({} % {})",
     "min": "tl.minimum({}, {})", "max": "tl.maximum({}, {})",
+}  # fmt: skip
+# Triton rounds quotients towards 0.
+_FLOORED = {
+    "floordiv": "(({0} - ({0} % {1} + {1}) % {1}) // {1})", "mod": "(({0} % {1} + {1}) % {1})",
 }  # fmt: skip
 
 
@@ -87,7 +91,10 @@ class Names:
             return self._parameter(atom)
         if atom.kind == "copy":
             return self.factor(atom.args[0])
-        return _FORMS[atom.kind].format(*(self.factor(arg) for arg in atom.args))
+        form = _FORMS[atom.kind]
+        if atom.kind in ("floordiv", "mod") and not is_nonnegative(atom.args[0]):
+            form = _FLOORED[atom.kind]
+        return form.format(*(self.factor(arg) for arg in atom.args))
 
     def _parameter(self, atom: Atom) -> str:
         size = Size((((atom,), 1),))

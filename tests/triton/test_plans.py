@@ -1,0 +1,66 @@
+"""Laws of Plans, over the standard library: kernels compute the function, each value once, always alike."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+
+import pytest
+
+from tdsl.backends.triton.module import print_plan
+from tdsl.fusion.kernel import Stage
+from tdsl.fusion.plan import Plan, make_plan
+from tdsl.ir.function import Function
+from tests.kernels.reference import ROWS, Row
+from tests.triton.test_kernels import library, own_arguments
+
+STAGES: tuple[Stage, ...] = ("forward", "backward")
+CASES = [pytest.param(row, stage, id=f"{row.id}-{stage}") for row in ROWS for stage in STAGES]
+
+
+def lowered(row: Row, stage: Stage) -> tuple[Function, dict[str, int]]:
+    found = library(row).lower(*own_arguments(row, "f32"), grad=stage == "backward", **row.static)
+    return (found.backward if stage == "backward" else found.graph), dict(found.sizes)
+
+
+def text(plan: Plan, sizes: dict[str, int]) -> str:
+    return print_plan(plan, sizes, 4).source
+
+
+@pytest.mark.parametrize(("row", "stage"), CASES)
+def test_every_buffer_is_stored_before_it_is_read(row: Row, stage: Stage) -> None:
+    plan = make_plan(lowered(row, stage)[0], stage)
+    known = {param.name for param in plan.params}
+    buffers = {buffer.name for buffer in plan.buffers}
+    assert not known & buffers
+    for step in plan.steps:
+        assert {read.name for read in step.reads} <= known
+        known |= {store.buffer for store in step.stores}
+    assert buffers | {param.name for param in plan.params} == known
+    assert set(plan.results) <= buffers
+
+
+def digest() -> str:
+    """One number for the texts of the plans of the library's derivatives."""
+    total = sha256()
+    for row in ROWS:
+        graph, sizes = lowered(row, "backward")
+        total.update(text(make_plan(graph, "backward"), sizes).encode())
+    return total.hexdigest()
+
+
+def test_processes_print_the_same() -> None:
+    """Sets and hashes of strings have another order in each process."""
+    code = "from tests.triton.test_plans import digest; print(digest())"
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    found = {run.communicate()[0] for run in runs}
+    assert all(run.returncode == 0 for run in runs)
+    assert len(found) == 1
