@@ -1087,6 +1087,14 @@ NO_KERNELS = Fault(
     "",
     "",
 )
+NO_EXPORT = Fault(
+    "E0505",
+    "value",
+    "`{name}` cannot be exported: {reason}",
+    "An exported file holds kernels alone, and its names are those of the source.",
+    "",
+    "",
+)
 UNKNOWN_TARGET = Fault(
     "E0502",
     "value",

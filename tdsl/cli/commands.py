@@ -16,6 +16,7 @@ from tdsl.cli.kernels import kernels_document, kernels_text
 from tdsl.errors import TdslError, combine
 from tdsl.ir.dtype import may_be_float
 from tdsl.ops import numpy_dtype
+from tdsl.runtime.export import export as export_function
 from tdsl.runtime.function import Function
 from tdsl.runtime.lowered import Lowered, parse_spec
 from tdsl.syntax.ast import FunctionDef, Module, dump
@@ -150,6 +151,25 @@ def _save(file: str, results: Mapping[str, Any]) -> None:
         raise faults.UNWRITABLE.at(file=file, reason=error.strerror or str(error)) from None
 
 
+def export(options: Namespace) -> Outcome:
+    """Write the chosen function as a file that runs without tdsl."""
+    function = chosen(options)
+    given: dict[str, Any] = {name: parse_spec(text) for name, text in options.arg}
+    given |= _statics(options, function)
+    grad = (_names(options) or True) if options.grad is not None else None
+    text = export_function(function.target, (), given, grad)
+    _write(options.out, text)
+    _say(options, f"wrote {options.out}")
+    return {"function": function.__name__, "out": options.out, "lines": text.count("\n")}, 0
+
+
+def _write(file: str, text: str) -> None:
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise faults.UNWRITABLE.at(file=file, reason=error.strerror or str(error)) from None
+
+
 def fmt(options: Namespace) -> Outcome:
     """Format files in place, or say which would change. Every faulty file is reported."""
     changed = []
@@ -172,11 +192,7 @@ def _format(file: str, *, write: bool) -> bool:
     text = read_source(Path(file))
     formatted = format_source(text, file)
     if formatted != text and write:
-        try:
-            Path(file).write_text(formatted, encoding="utf-8")
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise faults.UNWRITABLE.at(file=file, reason=reason) from None
+        _write(file, formatted)
     return formatted != text
 
 
@@ -232,5 +248,6 @@ COMMANDS: dict[str, Callable[[Namespace], Outcome]] = {
     "check": check,
     "show": show,
     "run": run,
+    "export": export,
     "fmt": fmt,
 }

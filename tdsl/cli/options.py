@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     _check(commands.add_parser("check", help="report every fault of the files"))
     _show(commands.add_parser("show", help="print a stage of the compiler"))
     _run(commands.add_parser("run", help="run a function, and its gradients"))
+    _export(commands.add_parser("export", help="write a file that runs without tdsl"))
     _fmt(commands.add_parser("fmt", help="format files in place"))
     return top
 
@@ -82,6 +83,15 @@ def _run(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument("--seed", type=_seed, default=0, help="of the random data (0)")
     command.add_argument("--out", metavar="FILE.npz", help="save results and gradients")
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    _common(command, many=False)
+    command.add_argument("-o", "--out", required=True, metavar="FILE.py", help="what to write")
+    command.add_argument(
+        "--arg", action="append", default=[], metavar="NAME=SPEC", type=_pair,
+        help="an argument's dtype and shape, such as x=f32[4096,2048]; sizes stay run-time values",
+    )  # fmt: skip
 
 
 def _fmt(command: argparse.ArgumentParser) -> None:

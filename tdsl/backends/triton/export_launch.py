@@ -1,0 +1,203 @@
+"""Launchers of an exported file: a Plan as Python that allocates, chooses blocks, and runs the steps.
+
+In: a Plan, its printed kernels with their schedules, names for sizes. Out: the statements of a function
+from tensors and sizes to the plan's results. Between: blocks and programs follow from sizes as
+`tdsl.fusion.schedule.choose` has them, for the class of sizes that the kernels were printed for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tdsl.backends.triton.export_library import is_whole, library_lines
+from tdsl.backends.triton.export_sizes import SizeNames, number_text, torch_name
+from tdsl.backends.triton.module import TritonModule
+from tdsl.backends.triton.printer import MOST_PARTS, Printed
+from tdsl.errors import InternalError
+from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.plan import LibraryCall, Plan
+from tdsl.fusion.schedule import SHORT_ROW, TILE, WHOLE_LIMIT, Schedule
+from tdsl.ir.size import ONE, Size
+
+
+@dataclass
+class Launcher:
+    """Statements that run a plan; `used` are the helpers that they call."""
+
+    plan: Plan
+    module: TritonModule
+    names: SizeNames
+    variables: Mapping[str, str]
+    device: str
+    used: set[str] = field(default_factory=set)
+
+    def lines(self) -> list[str]:
+        """The body of the launcher, but for its `return`."""
+        pairs = list(zip(self.plan.kernels, self.module.kernels, strict=True))
+        plans = [
+            _Launch(self, kernel, printed, schedule, number)
+            for number, (kernel, (printed, schedule)) in enumerate(pairs)
+        ]
+        walked = [launch for launch in plans if launch.schedule.walked]
+        lines = [line for launch in walked for line in launch.blocks()]
+        if walked:
+            lines += self._programs(walked)
+        lines += self._allocations()
+        launches = iter(plans)
+        steps: list[str] = []
+        for step in self.plan.steps:
+            if isinstance(step, LibraryCall):
+                steps += library_lines(step, self)
+            else:
+                launch = next(launches)
+                steps += launch.lines()
+        if plans:
+            self.used.add("_on_device")
+            lines.append(f"with _on_device({self.device}):")
+            steps = [f"    {line}" for line in steps]
+        return [*lines, *steps]
+
+    def variable(self, name: str) -> str:
+        """The Python name of a buffer."""
+        return self.variables[name]
+
+    def is_assigned(self, name: str) -> bool:
+        """Whether a library call makes the buffer, so that it need not be allocated."""
+        return any(
+            isinstance(step, LibraryCall) and [s.buffer for s in step.stores] == [name]
+            and is_whole(step.stores[0], step.node.axes)
+            for step in self.plan.steps
+        )  # fmt: skip
+
+    def _programs(self, walked: Sequence[_Launch]) -> Iterator[str]:
+        self.used |= {"_programs"}
+        counts = [f"_programs({launch.row_blocks()}, {self.device})" for launch in walked]
+        most = counts[0] if len(counts) == 1 else f"max({', '.join(counts)})"
+        yield f"programs = min({most}, {MOST_PARTS})"
+
+    def _allocations(self) -> Iterator[str]:
+        for buffer in self.plan.buffers:
+            if not self.is_assigned(buffer.name):
+                shape = self.names.shape(buffer.shape)
+                options = f"dtype={torch_name(buffer.dtype)}, device={self.device}"
+                yield f"{self.variable(buffer.name)} = torch.empty({shape}, {options})"
+
+
+@dataclass
+class _Launch:
+    """One kernel's launch; variables of kernels after the first have its number."""
+
+    owner: Launcher
+    kernel: Kernel
+    printed: Printed
+    schedule: Schedule
+    number: int
+
+    def __post_init__(self) -> None:
+        suffix = f"_{self.number}" if self.number else ""
+        self.block_rows, self.block_columns = f"block_rows{suffix}", f"block_columns{suffix}"
+        self.constants = {"BLOCK_ROWS": self.block_rows, "BLOCK_COLUMNS": self.block_columns}
+
+    def _count(self, axes: Sequence[Size]) -> str:
+        total = ONE
+        for axis in axes:
+            total = total * axis
+        return self.owner.names.text(total)
+
+    def _power(self, count: str, least: int, most: int) -> str:
+        self.owner.used.add("_power_of_2")
+        return f"_power_of_2({count}, {least}, {most})"
+
+    def blocks(self) -> Iterator[str]:
+        """Statements for the sizes of blocks that the kernel takes."""
+        yield from self._columns()
+        yield from self._rows()
+
+    def _columns(self) -> Iterator[str]:
+        schedule, name = self.schedule, self.block_columns
+        length = self._count(schedule.columns)
+        if "BLOCK_COLUMNS" not in dict(self.printed.constants):
+            return
+        if schedule.kind == "looped":
+            yield f"{name} = {schedule.block_columns}"
+        elif schedule.kind == "whole":
+            yield f"{name} = {self._power(length, 1, WHOLE_LIMIT)}"
+        else:
+            least = 32 if not schedule.rows else 1
+            yield f"{name} = {self._power(length, least, TILE)}"
+
+    def _rows(self) -> Iterator[str]:
+        schedule, name = self.schedule, self.block_rows
+        if "BLOCK_ROWS" not in dict(self.printed.constants):
+            return
+        rows = self._count(schedule.rows)
+        if schedule.kind == "none":
+            yield f"{name} = {self._power(rows, 32, TILE)}"
+        elif schedule.kind == "tiled":
+            yield f"{name} = max(1, min({TILE} // {self.block_columns}, 64))"
+        else:
+            fitting = f"{2 * SHORT_ROW} // {self.block_columns}"
+            yield f"{name} = max(1, min({fitting}, {self._power(rows, 1, 32)}))"
+
+    def row_blocks(self) -> str:
+        """How many blocks of rows there are."""
+        rows = self._count(self.schedule.rows)
+        if "BLOCK_ROWS" not in dict(self.printed.constants):
+            return rows
+        return f"triton.cdiv({rows}, {self.block_rows})"
+
+    def _column_blocks(self) -> str:
+        return f"triton.cdiv({self._count(self.schedule.columns)}, {self.block_columns})"
+
+    def _grid(self) -> str:
+        count = "programs" if self.schedule.walked else self.row_blocks()
+        if self.schedule.kind != "tiled":
+            return count
+        tiles = self._column_blocks()
+        if self.schedule.walked:
+            return f"{count} * max(1, {tiles})"
+        return tiles if count == "1" else f"{count} * {tiles}"
+
+    def _warps(self) -> str:
+        schedule = self.schedule
+        if schedule.kind != "whole":
+            return str(schedule.warps)
+        least = 4 if schedule.rows else 1
+        return f"max({least}, min({self.block_columns} // 512, 16))"
+
+    def lines(self) -> Iterator[str]:
+        """The launch, after what it is and why."""
+        names, printed = self.owner.names, self.printed
+        if not self.schedule.walked:
+            yield from self.blocks()
+        arguments = [self.owner.variable(name) for name in printed.pointers]
+        arguments += [names.text(size) for _, size in printed.sizes]
+        values = dict(self.kernel.numbers)
+        for name in printed.numbers:
+            text = number_text(values[name], names)
+            if text is None:
+                raise InternalError(f"`{values[name].op}` of sizes has no spelling in Python")
+            arguments.append(text)
+            if "_quotient" in text:
+                self.owner.used.add("_quotient")
+        for name, value in printed.constants:
+            arguments.append(f"{name}={self.constants.get(name, str(value))}")
+        arguments.append(f"num_warps={self._warps()}")
+        yield f"{printed.name}[({self._grid()},)]({', '.join(arguments)})"
+
+
+def reason(schedule: Schedule) -> str:
+    """Why a kernel runs as it does."""
+    why = {
+        "none": "Nothing is kept for columns.",
+        "whole": "A row is reduced, and read only once, because it is held in registers.",
+        "looped": "A row is longer than registers hold, so it is streamed once for each reduction.",
+        "tiled": "Nothing is reduced along a row, so blocks do not depend on each other.",
+    }[schedule.kind]
+    if schedule.walked:
+        why += (
+            " Each program sums its rows in order and leaves one part for the next kernel:"
+            " the result does not vary from run to run."
+        )
+    return why
