@@ -15,12 +15,11 @@ from tdsl.backends.triton.values import Values
 from tdsl.errors import InternalError
 from tdsl.fusion.kernel import Kernel, Store, offset_of
 from tdsl.fusion.layout import is_replicated
-from tdsl.fusion.schedule import Schedule, located
+from tdsl.fusion.offsets import located
+from tdsl.fusion.pressure import pass_numbers
+from tdsl.fusion.schedule import MOST_PARTS, Schedule
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
-
-MOST_PARTS = 512
-"""How many programs may leave parts of a reduction for others to put together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +152,25 @@ class _Printer(Values):
     def _column_index(self, start: str = "") -> None:
         if not self.by_columns:
             return
+        if self.schedule.flat:
+            self._tile_of_all()
+            return
         if self.schedule.kind == "tiled":
-            whole = "tl.cast(tl.program_id(0), tl.int64)"
-            start = f"{'tile' if self.schedule.rows else whole} * BLOCK_COLUMNS"
+            start = "tile * BLOCK_COLUMNS"
         lanes = "tl.arange(0, BLOCK_COLUMNS)" + ("[None, :]" if self.by_rows else "")
+        if self.is_wide:
+            lanes = f"tl.cast({lanes}, tl.int64)"
         self.line(f"column = {start} + {lanes}" if start else f"column = {lanes}")
-        self.line(f"column_mask = column < {self.names.count(self.schedule.columns)}")
+        is_short = self.schedule.kind == "whole"
+        end = self.names.count(self.schedule.columns, is_short=is_short)
+        self.line(f"column_mask = column < {end}")
+
+    def _tile_of_all(self) -> None:
+        """The tile's first element is counted in 64 bits, its lanes in 32."""
+        self.line("start = tl.cast(tl.program_id(0), tl.int64) * BLOCK_COLUMNS")
+        left = f"{self.names.count(self.schedule.columns)} - start"
+        self.line("column = tl.arange(0, BLOCK_COLUMNS)")
+        self.line(f"column_mask = column < tl.cast(tl.minimum({left}, BLOCK_COLUMNS), tl.int32)")
 
     # Rows streamed in blocks, one pass for each reduction that waits for another.
 
@@ -205,7 +217,8 @@ class _Printer(Values):
         inside = set(topological(values))
         self.emit(n for n in self.nodes if n in inside)
         for node in (*reductions, *(n for n in across if not n.axes)):
-            value = reduced(node, self.masked(node, node.operands[0], {"column"}), "0")
+            value = self.masked(node, node.operands[0], {"column"})
+            value = reduced(node, value, "1" if self.by_rows else "0", keep=self.by_rows)
             name = self.carries[node]
             self.line(f"{name} = {combined(node).format(name, value)}")
         for store in self.kernel.stores:
@@ -238,7 +251,7 @@ class _Printer(Values):
     def _shape(self, node: Node) -> str:
         """The lanes of what is kept: those that the reduction does not put together at once."""
         if node not in self.crossed:
-            return "[]"
+            return "[BLOCK_ROWS, 1]" if self.by_rows else "[]"
         columns = "column" in self.lanes_of(node.operands[0])
         if not self.by_rows:
             return "[BLOCK_COLUMNS]" if columns else "[]"
@@ -308,16 +321,3 @@ class _Printer(Values):
             kernel.name, text, tuple(self.pointers), tuple(self.names.sizes.items()),
             tuple(self.numbers), tuple(constants), called(body),
         )  # fmt: skip
-
-
-def pass_numbers(nodes: Sequence[Node], columns: set[Size]) -> dict[Node, int]:
-    """The pass over the row in which each value is first known.
-
-    A reduction along the row is known one pass after its operand.
-    """
-    found: dict[Node, int] = {}
-    for node in topological(nodes):
-        before = max((found[o] for o in node.operands), default=0)
-        ends = node.op.family == "reduction" and bool(columns & set(node["axes"]))
-        found[node] = before + 1 if ends else before
-    return found

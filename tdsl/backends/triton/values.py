@@ -26,7 +26,8 @@ from tdsl.backends.triton.names import RESERVED, Names, in_parentheses, written
 from tdsl.errors import InternalError
 from tdsl.fusion.kernel import Access, Kernel, access, offset_of
 from tdsl.fusion.layout import PROGRAMS, is_replicated
-from tdsl.fusion.schedule import COLUMN, ROW, Schedule, located, places
+from tdsl.fusion.offsets import COLUMN, ROW, START, accesses, located, places
+from tdsl.fusion.schedule import Schedule
 from tdsl.ir.dtype import BF16, BOOL, F16, F32
 from tdsl.ir.index_map import Condition, InRange
 from tdsl.ir.node import Node, topological
@@ -52,7 +53,7 @@ class Values:
     def __post_init__(self) -> None:
         kernel, schedule = self.kernel, self.schedule
         self.nodes = kernel.nodes()
-        self.where = places(schedule.rows, schedule.columns)
+        self.where = places(schedule.rows, schedule.columns, flat=schedule.flat)
         self.shapes = {read.node: read.shape for read in kernel.reads}
         self.pointers = list(
             dict.fromkeys([*(r.name for r in kernel.reads), *(s.buffer for s in kernel.stores)])
@@ -61,6 +62,12 @@ class Values:
         self.names = Names({*RESERVED, *self.numbers, *(f"{name}_ptr" for name in self.pointers)})
         self.by_rows = schedule.lanes != "columns"
         self.by_columns = schedule.lanes != "rows"
+        # A column's offset grows beyond 32 bits where columns are not neighbours.
+        self.is_wide = any(
+            COLUMN.atom in monomial and len(monomial) > 1
+            for _, offset in accesses(kernel, schedule.rows, schedule.columns)
+            for monomial, _ in offset.terms
+        )
 
     def line(self, text: str) -> None:
         """Append a line."""
@@ -90,7 +97,8 @@ class Values:
         elif node.op is size_:
             self.text[node] = f"tl.cast({self.names.size(node['value'])}, tl.int64)"
         elif node.op is arange:
-            self.text[node] = self._place(variable(node["axis"]))
+            if node["axis"] in self.where:  # else only an index map of it is used
+                self.text[node] = self._place(variable(node["axis"]))
         elif node.op is input_ and node not in self.shapes:
             self.text[node] = node["name"]
         elif node.op in (input_, take) or (node.op is index and node.operands[0] in self.shapes):
@@ -192,7 +200,8 @@ class Values:
     def lanes(self, size: Size) -> set[str]:
         """What an offset varies with: rows, columns, or both."""
         atoms = size.atoms()
-        return {w for w, c in (("row", ROW), ("column", COLUMN)) if c.atom in atoms}
+        counters = (("row", ROW), ("column", COLUMN), ("column", START))
+        return {lane for lane, counter in counters if counter.atom in atoms}
 
     def lanes_of(self, node: Node) -> set[str]:
         """What a value varies with."""
