@@ -147,6 +147,16 @@ def traffic(kernel: Kernel) -> int:
     return max(1, sum(bytes_of(node.dtype) for node in moved if len(node.axes) == rank))
 
 
+def streamed(kernel: Kernel) -> int:
+    """The bytes that are read for each element of a row, apart from what serves every row."""
+    rows, columns = set(kernel.layout.rows), set(kernel.layout.columns)
+    return sum(
+        bytes_of(site.node.dtype)
+        for site in sites(kernel)[: -len(kernel.stores)]
+        if rows & set(site.node.axes) and columns & set(site.node.axes)
+    )
+
+
 def bytes_of(dtype: AnyDtype) -> int:
     """The bytes of an element."""
     return dtype.bits // 8 if isinstance(dtype, Dtype) else WIDEST

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 
 from tdsl.fusion.kernel import Kernel, used
 from tdsl.fusion.layout import along, is_replicated
-from tdsl.fusion.offsets import is_read
+from tdsl.fusion.offsets import COLUMN, accesses, is_contiguous, is_read, ordered
 from tdsl.ir.dtype import F64, I64
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
 
-LOADED = 0.5
-"""How much of a value from memory is there before it is needed, because loads are issued early."""
+STREAMED, SPREAD = 0.5, 1.0
+"""How much of a value from memory is there before it is needed, because loads are issued early: of one
+that lies contiguous, and of one that has an address for each element."""
 
 
 def runs_along(node: Node, kernel: Kernel) -> bool:
@@ -56,8 +57,15 @@ def kept_values(kernel: Kernel) -> float:
     ]
     sums = [node for node in crossed if columns & set(along(node))]
     loads = [node for node in long if node not in still and is_read(node, kernel)]
-    current = max(1.0, LOADED * len(loads))
-    return max(waiting, default=0.0) + _weight(sums) + _weight(_frontier(still)) + current
+    always = _weight(sums) + _weight(_frontier(still)) + max(1.0, _loaded(kernel, loads))
+    return max(waiting, default=0.0) + always
+
+
+def _loaded(kernel: Kernel, loads: Sequence[Node]) -> float:
+    rows, columns = kernel.layout.rows, kernel.layout.columns
+    offsets = dict(accesses(kernel, ordered(kernel, rows), ordered(kernel, columns)))
+    streamed = [node for node in loads if is_contiguous(offsets[node], COLUMN)]
+    return STREAMED * len(streamed) + SPREAD * (len(loads) - len(streamed))
 
 
 def _last_uses(kernel: Kernel, nodes: Sequence[Node]) -> dict[Node, int]:

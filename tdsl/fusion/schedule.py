@@ -21,7 +21,7 @@ from typing import Literal
 
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.layout import PROGRAMS
-from tdsl.fusion.offsets import is_flat, is_strided, ordered, traffic
+from tdsl.fusion.offsets import is_flat, is_strided, ordered, streamed, traffic
 from tdsl.fusion.pressure import kept_values, needs_whole_rows, runs_along
 from tdsl.ir.size import Size
 
@@ -38,19 +38,20 @@ TRAFFIC = 8192
 """The bytes that a program of a pointwise kernel moves."""
 WARP = 512
 """Elements for each warp: sixteen a lane, two accesses of 16 bytes in bf16."""
+STAGED = 49152
+"""Bytes of shared memory for rows that are on their way: three quarters of what every target has."""
 REGISTERS = 65536
 """Registers of 32 bits that a program can have at most, on every target."""
-OVERHEAD = 16
-"""Registers of a lane that hold no element: addresses, masks, numbers of the row, temporaries."""
-
-
 MOST_PARTS = 512
 """How many programs may leave parts of a reduction for others to put together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How a kernel runs. `rows` and `columns` are in the order in which they are counted."""
+    """How a kernel runs. `rows` and `columns` are in the order in which they are counted.
+
+    `stages`: how many blocks of walked rows are on their way from memory at once.
+    """
 
     rows: tuple[Size, ...]
     columns: tuple[Size, ...]
@@ -60,7 +61,7 @@ class Schedule:
     block_rows: int
     block_columns: int
     warps: int
-    stages: int = 2
+    stages: int = 1
 
     @property
     def flat(self) -> bool:
@@ -110,11 +111,13 @@ def choose(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
     if not whole and (length > block or not _fits(kernel, block)):
         block = max(1, WHOLE_LIMIT // 8)
         return Schedule(rows, columns, "columns", "looped", crossed, 1, block, 8)
-    if not rows or block > SHORT_ROW:
-        return Schedule(rows, columns, "columns", "whole", crossed, 1, block, _warps(block))
-    block_rows = max(1, 2 * SHORT_ROW // block)
+    is_short = bool(rows) and block <= SHORT_ROW
+    block_rows = max(1, 2 * SHORT_ROW // block) if is_short else 1
+    warps = 4 if is_short else _warps(block)
     lanes: Lanes = "both" if block_rows > 1 else "columns"
-    return Schedule(rows, columns, lanes, "whole", crossed, block_rows, block, 4)
+    is_ahead = crossed and block_rows * block * streamed(kernel) <= STAGED
+    stages = 2 if is_ahead else 1
+    return Schedule(rows, columns, lanes, "whole", crossed, block_rows, block, warps, stages)
 
 
 def _pointwise(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
@@ -123,7 +126,7 @@ def _pointwise(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
     everything = ordered(kernel, (*layout.rows, *layout.columns))
     tile = _power(TRAFFIC // traffic(kernel), TILE, 4 * TILE)
     if crossed and not layout.columns:
-        return Schedule(everything, (), "rows", "none", True, tile, 1, 4)
+        return Schedule(everything, (), "rows", "none", True, tile, 1, 4, 3)
     if not crossed and is_flat(kernel, everything):
         return Schedule((), everything, "columns", "tiled", False, 1, tile, 4)
     rows, columns = everything[:-1], everything[-1:]
@@ -135,7 +138,8 @@ def _pointwise(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
     block = _power(prod(map(sizes, columns)), 1, tile)
     block_rows = tile // block
     lanes: Lanes = "both" if block_rows > 1 else "columns"
-    return Schedule(rows, columns, lanes, "tiled", crossed, block_rows, block, 4)
+    stages = 3 if crossed else 1
+    return Schedule(rows, columns, lanes, "tiled", crossed, block_rows, block, 4, stages)
 
 
 def _strided(rows: tuple[Size, ...], columns: tuple[Size, ...], length: int) -> Schedule:
@@ -146,9 +150,7 @@ def _strided(rows: tuple[Size, ...], columns: tuple[Size, ...], length: int) -> 
 
 def _fits(kernel: Kernel, block: int) -> bool:
     """Whether the registers hold a row: what waits for a reduction, and what is being computed."""
-    warps = _warps(block)
-    needed = block * kept_values(kernel) + 32 * warps * OVERHEAD
-    return needed <= REGISTERS
+    return block * kept_values(kernel) <= REGISTERS
 
 
 def _power(count: int, least: int, most: int) -> int:

@@ -118,19 +118,17 @@ def _quotients(size: Size) -> tuple[list[tuple[Size, Size, Size]], Size]:
     """
     found: list[tuple[Size, Size, Size]] = []
     for monomial, c in size.terms:
-        for atom in monomial:
-            if atom.kind != "mod" or c > 0:
-                continue
+        remainders = [atom for atom in monomial if atom.kind == "mod"] if c < 0 else []
+        for atom in remainders:
             inner, divisor = atom.args
             others = list(monomial)
             others.remove(atom)
-            factor = Size(((tuple(others), -c),))
-            rest = size - factor * (inner - Size((((atom,), 1),)))
-            if (
-                len(divisor.terms) == 1
-                and len(rest.terms) == len(size.terms) - len(inner.terms) - 1
-            ):
-                found.append((inner, divisor, factor * divisor))
+            part = Size(((tuple(others), 1),))
+            times = dict(size.terms).get((part * inner).terms[0][0], 0) // inner.terms[0][1]
+            rest = size - part * (inner - Size((((atom,), 1),))) * times
+            is_out = len(rest.terms) <= len(size.terms) - len(inner.terms)
+            if len(divisor.terms) == 1 and times > 0 and is_out:
+                found.append((inner, divisor, part * divisor * times))
                 size = rest
                 break
     return found, size

@@ -89,7 +89,10 @@ class _Printer(Values):
                 self._begin(node)
         rows = self.names.count(self.schedule.rows)
         blocks = f"tl.cdiv({rows}, BLOCK_ROWS)" if self.by_rows else rows
-        self.line(f"for block in range(program, {blocks}, programs):")
+        stages = self.schedule.stages
+        ahead = f", num_stages={stages}" if stages > 1 else ""
+        loop = "tl.range" if ahead else "range"
+        self.line(f"for block in {loop}(program, {blocks}, programs{ahead}):")
         self.indent += 1
         known, fills = dict(self.text), dict(self.fills)
         self._row_index("block")
