@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tdsl.ir.node import Node
+from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Axis, name
 from tdsl.ops.base import unique_axes
 
 PROGRAMS = name("programs")
 """How many programs walk the rows: the first axis of a buffer of their partial results."""
+
+CROSSING = ("sum", "max", "min", "prod", "any", "all")
+"""The reductions that programs can do in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ def layout_of(
 ) -> Layout | str:
     """The layout of a kernel that computes `nodes` and stores `outputs`; the reason, if there is none.
 
-    Of several the one with the fewest crossed reductions, which need a second kernel to finish.
+    Of several one with neighbours in memory along its columns, then the one with the fewest crossed
+    reductions, which need a second kernel to finish.
     """
     own = [node for node in nodes if not is_replicated(node, nodes)]
     if len({node["reverse"] for node in own if node.op.family == "scan"}) > 1:
@@ -49,9 +53,46 @@ def layout_of(
             found.append(one)
         else:
             reason = one
+    last = _innermost(nodes)
+    final = _is_final(reductions, own)
+    found = [one for one in found if not (final and _is_narrow(one, last) and not one.crossed)]
     if not found:
         return reason
-    return min(found, key=lambda one: (not one.rows and bool(one.columns), len(one.crossed)))
+    return min(found, key=lambda one: (*_narrowness(one, last), len(one.crossed)))
+
+
+def _narrowness(layout: Layout, last: Axis | None) -> tuple[bool, bool]:
+    """Whether one program has everything, and whether neighbours in memory lie in different rows."""
+    return not layout.rows and bool(layout.columns), last in layout.rows and bool(layout.columns)
+
+
+def _is_narrow(layout: Layout, last: Axis | None) -> bool:
+    return PROGRAMS not in layout.columns and any(_narrowness(layout, last))
+
+
+def _is_final(reductions: Sequence[Node], nodes: Sequence[Node]) -> bool:
+    """Whether reductions can run across rows: nothing along what they reduce waits for them."""
+    axes = {axis for node in reductions for axis in node["axes"]}
+    late = set(reductions)
+    for node in topological(nodes, stop=late):
+        if node not in late and any(operand in late for operand in node.operands):
+            late.add(node)
+    after = late - set(reductions)
+    waits = any(axes & set(along(node)) for node in after) or any(
+        operand in late for node in reductions for operand in node.operands
+    )
+    return bool(reductions) and all(n.op.name in CROSSING for n in reductions) and not waits
+
+
+def _innermost(nodes: Sequence[Node]) -> Axis | None:
+    """The axis along which neighbours in memory lie, in most of what is read along the most axes."""
+    inside = frozenset(nodes)
+    reads = [
+        o for node in nodes for o in (*node.operands, node) if o not in inside or not o.operands
+    ]
+    rank = max((len(read.axes) for read in reads), default=0)
+    found = [read.axes[-1] for read in reads if read.axes and len(read.axes) == rank]
+    return max(found, key=found.count) if found else None
 
 
 def is_replicated(node: Node, nodes: Sequence[Node]) -> bool:
@@ -99,7 +140,7 @@ def _with_columns(
         if reduced <= columns:
             if axes & columns != columns or reduced != columns:
                 return f"`{node.op}` runs over a part of the columns"
-        elif node.op.name not in ("sum", "max", "min", "prod", "any", "all"):
+        elif node.op.name not in CROSSING:
             return f"`{node.op}` cannot run across rows"
         elif not (rows <= reduced and reduced - rows in (frozenset(), columns)):
             return f"`{node.op}` keeps a part of the rows"

@@ -1,8 +1,9 @@
 """Schedules: how a kernel's axes are walked, for given sizes.
 
 In: a `Kernel` and sizes. Out: a `Schedule`. Between: a pure function of the kernel, the sizes' classes and
-the number of multiprocessors, so that the same call always runs the same code. Rows and columns are
-counted by one number each, the last axis fastest.
+the number of multiprocessors, so that the same call always runs the same code; how many rows there are
+decides nothing but the number of programs. Rows and columns are counted by one number each, the last
+axis fastest.
 
 - *lanes*: what one program holds at once: elements of a row, several rows side by side, or rows alone.
 - *whole*: a row is held whole; its column block is the next power of two.
@@ -18,27 +19,41 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-from tdsl.fusion.kernel import Kernel, access, offset_of, tidy, unravelled
-from tdsl.fusion.layout import is_replicated
-from tdsl.ir.node import Node
-from tdsl.ir.size import Size, name
-from tdsl.ir.size import index as variable
-from tdsl.ops import index, input_, take
+from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.layout import PROGRAMS
+from tdsl.fusion.offsets import is_flat, is_strided, ordered, streamed, traffic
+from tdsl.fusion.pressure import kept_values, needs_whole_rows, runs_along
+from tdsl.ir.size import Size
 
 Lanes = Literal["rows", "columns", "both"]
 Columns = Literal["none", "whole", "tiled", "looped"]
-ROW, COLUMN = name("row index"), name("column index")
-"""The numbers that count rows and columns in places and offsets."""
 
-WHOLE_LIMIT = 16384
+WHOLE_LIMIT = 32768
+"""The longest row that is held whole, if its values fit into the registers."""
+NEIGHBOURS = 8
+"""Neighbours in memory that are worth an access: 32 bytes in f32."""
 SHORT_ROW = 1024
+"""Rows up to this length are held several at once."""
 TILE = 1024
-REFERENCE_MULTIPROCESSORS = 132
+"""The smallest tile of a pointwise kernel: eight elements for each lane of four warps."""
+TRAFFIC = 8192
+"""The bytes that a program of a pointwise kernel moves."""
+WARP = 512
+"""Elements for each warp: sixteen a lane, two accesses of 16 bytes in bf16."""
+STAGED = 49152
+"""Bytes of shared memory for rows that are on their way: three quarters of what every target has."""
+REGISTERS = 65536
+"""Registers of 32 bits that a program can have at most, on every target."""
+MOST_PARTS = 512
+"""How many programs may leave parts of a reduction for others to put together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How a kernel runs. `rows` and `columns` are in the order in which they are counted."""
+    """How a kernel runs. `rows` and `columns` are in the order in which they are counted.
+
+    `stages`: how many blocks of walked rows are on their way from memory at once.
+    """
 
     rows: tuple[Size, ...]
     columns: tuple[Size, ...]
@@ -48,15 +63,27 @@ class Schedule:
     block_rows: int
     block_columns: int
     warps: int
+    stages: int = 1
+
+    @property
+    def flat(self) -> bool:
+        """Whether all elements are counted by the columns, of which every program has one tile."""
+        return self.kind == "tiled" and not self.rows
 
     def programs(self, sizes: Callable[[Size], int], multiprocessors: int) -> int:
-        """How many programs run: one for each block, or as many as the machine holds."""
-        blocks = -(-prod(map(sizes, self.rows)) // self.block_rows)
-        if self.walked:
-            return max(1, min(blocks, multiprocessors, max(8, blocks // 16)))
+        """How many programs run; of those that walk rows, how many share each tile of columns."""
+        rows = prod(map(sizes, self.rows))
+        blocks = -(-rows // self.block_rows)
+        tiles = 1
         if self.kind == "tiled":
-            blocks *= -(-prod(map(sizes, self.columns)) // self.block_columns)
-        return blocks
+            tiles = -(-prod(map(sizes, self.columns)) // self.block_columns)
+        if not self.walked:
+            return blocks * tiles
+        # Parts are worth little traffic: 16 rows for each, or 4 blocks of a full reduction.
+        each = 1 if self.warps > 16 else 4 if self.kind in ("none", "tiled") else 2
+        most = blocks // 4 if self.kind == "none" else rows // 16
+        least = 1 if self.kind == "tiled" else 8
+        return max(1, min(blocks, -(-each * multiprocessors // max(tiles, 1)), max(least, most)))
 
     def describe(self) -> str:
         """One line for readers."""
@@ -72,40 +99,67 @@ class Schedule:
 
 def choose(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
     """The schedule of a kernel for these sizes."""
+    if not any(runs_along(node, kernel) for node in kernel.nodes()):
+        return _pointwise(kernel, sizes)
     layout = kernel.layout
-    along_rows = [n for n in kernel.nodes() if _runs_along(n, kernel)]
+    rows, columns = ordered(kernel, layout.rows), ordered(kernel, layout.columns)
+    # How many parts there are follows from the number of rows, and must not decide the code.
+    length = MOST_PARTS if PROGRAMS in columns else prod(map(sizes, columns))
     crossed = bool(layout.crossed)
-    if not along_rows:
-        rows, columns = _pointwise_axes(kernel)
-        if crossed and not columns:
-            block = _power(prod(map(sizes, rows)), 32, TILE)
-            return Schedule(rows, (), "rows", "none", True, block, 1, 4)
-        length = prod(map(sizes, columns))
-        block = _power(length, 32 if not rows else 1, TILE)
-        block_rows = max(1, min(TILE // block, 64)) if rows else 1
-        lanes: Lanes = "both" if block_rows > 1 else "columns"
-        return Schedule(rows, columns, lanes, "tiled", crossed, block_rows, block, 4)
-    rows, columns = _ordered(kernel, layout.rows), _ordered(kernel, layout.columns)
-    length = prod(map(sizes, columns))
-    if length > WHOLE_LIMIT:
-        block = WHOLE_LIMIT // 4
+    whole = needs_whole_rows(kernel)
+    if rows and not crossed and not whole and is_strided(kernel, rows, columns):
+        return _strided(kernel, rows, columns, length)
+    block = _power(length, 1, length if whole else WHOLE_LIMIT)
+    if not whole and (length > block or not _fits(kernel, block)):
+        block = max(1, WHOLE_LIMIT // 8)
         return Schedule(rows, columns, "columns", "looped", crossed, 1, block, 8)
-    block = _power(length, 1, WHOLE_LIMIT)
-    if not rows or block > SHORT_ROW:
-        return Schedule(rows, columns, "columns", "whole", crossed, 1, block, _warps(block))
-    block_rows = max(1, 2 * SHORT_ROW // block)
-    block_rows = min(block_rows, 32, _power(prod(map(sizes, rows)), 1, 32))
-    lanes = "both" if block_rows > 1 else "columns"
-    return Schedule(rows, columns, lanes, "whole", crossed, block_rows, block, 4)
+    is_short = bool(rows) and block <= SHORT_ROW
+    block_rows = max(1, 2 * SHORT_ROW // block) if is_short else 1
+    warps = 4 if is_short else _warps(block)
+    lanes: Lanes = "both" if block_rows > 1 else "columns"
+    is_ahead = crossed and block_rows * block * streamed(kernel) <= STAGED
+    stages = 2 if is_ahead else 1
+    return Schedule(rows, columns, lanes, "whole", crossed, block_rows, block, warps, stages)
 
 
-def _runs_along(node: Node, kernel: Kernel) -> bool:
-    """Whether a node needs the row whole: a reduction over the columns, or a scan."""
-    if node.op.family == "scan":
-        return True
-    if node.op.family != "reduction" or node in kernel.layout.crossed:
-        return False
-    return not is_replicated(node, kernel.nodes())
+def _pointwise(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
+    """Nothing runs along the row: tiles of all elements, of rows and columns, or of rows to be added."""
+    layout, crossed = kernel.layout, bool(kernel.layout.crossed)
+    everything = ordered(kernel, (*layout.rows, *layout.columns))
+    tile = _power(TRAFFIC // traffic(kernel), TILE, 4 * TILE)
+    if crossed and not layout.columns:
+        return Schedule(everything, (), "rows", "none", True, tile, 1, 4, 3)
+    if not crossed and is_flat(kernel, everything):
+        return Schedule((), everything, "columns", "tiled", False, 1, tile, 4)
+    rows, columns = everything[:-1], everything[-1:]
+    if crossed:
+        rows, columns = ordered(kernel, layout.rows), ordered(kernel, layout.columns)
+        tile = TILE
+    elif is_strided(kernel, rows, columns, any_access=True):
+        return Schedule(rows, columns, "both", "tiled", False, 64, 64, 8)
+    block = _power(prod(map(sizes, columns)), 1, tile)
+    block_rows = tile // block
+    lanes: Lanes = "both" if block_rows > 1 else "columns"
+    stages = 3 if crossed else 1
+    return Schedule(rows, columns, lanes, "tiled", crossed, block_rows, block, 4, stages)
+
+
+def _strided(
+    kernel: Kernel, rows: tuple[Size, ...], columns: tuple[Size, ...], length: int
+) -> Schedule:
+    """Neighbours in memory are rows: programs hold some whole, or stream what is reduced of more."""
+    block = _power(length, 1, length)
+    if _fits(kernel, NEIGHBOURS * block):
+        block_rows = max(NEIGHBOURS, 2 * SHORT_ROW // block)
+        warps = max(4, _warps(block_rows * block))
+        return Schedule(rows, columns, "both", "whole", False, block_rows, block, warps)
+    block = _power(length, 1, min(64, WHOLE_LIMIT))
+    return Schedule(rows, columns, "both", "looped", False, 2048 // block, block, 4)
+
+
+def _fits(kernel: Kernel, block: int) -> bool:
+    """Whether the registers hold a row: what waits for a reduction, and what is being computed."""
+    return block * kept_values(kernel) <= REGISTERS
 
 
 def _power(count: int, least: int, most: int) -> int:
@@ -118,62 +172,4 @@ def _power(count: int, least: int, most: int) -> int:
 
 def _warps(block: int) -> int:
     """One warp for each 512 elements of a row."""
-    return min(max(block // 512, 1), 16)
-
-
-def _ordered(kernel: Kernel, axes: tuple[Size, ...]) -> tuple[Size, ...]:
-    """The axes as they lie in the largest buffer, so that neighbours are counted one after another."""
-    order: list[Size] = []
-    shapes = [read.shape for read in kernel.reads] + [store.shape for store in kernel.stores]
-    for shape in sorted(shapes, key=len, reverse=True):
-        order += [axis for axis in shape if axis not in order]
-    known = [axis for axis in order if axis in axes]
-    return (*known, *(axis for axis in axes if axis not in known))
-
-
-def _pointwise_axes(kernel: Kernel) -> tuple[tuple[Size, ...], tuple[Size, ...]]:
-    """Rows and columns where nothing runs along the row: flat, if that needs no division."""
-    layout = kernel.layout
-    everything = _ordered(kernel, (*layout.rows, *layout.columns))
-    if layout.crossed:
-        if not layout.columns:
-            return everything, ()
-        return _ordered(kernel, layout.rows), _ordered(kernel, layout.columns)
-    if all(_is_linear(offset) for offset in offsets(kernel, (), everything)):
-        return (), everything
-    return everything[:-1], everything[-1:]
-
-
-def _is_linear(offset: Size) -> bool:
-    return all(atom.kind not in ("floordiv", "mod") for atom in offset.atoms())
-
-
-def places(rows: tuple[Size, ...], columns: tuple[Size, ...]) -> dict[Size, Size]:
-    """The index along each axis, by the numbers that count rows and columns."""
-    return {**dict(unravelled(ROW, rows)), **dict(unravelled(COLUMN, columns))}
-
-
-def offsets(kernel: Kernel, rows: tuple[Size, ...], columns: tuple[Size, ...]) -> list[Size]:
-    """The offset of every read and store, by the numbers that count rows and columns."""
-    where = places(rows, columns)
-    shapes = {read.node: read.shape for read in kernel.reads}
-    found = []
-    for node in kernel.nodes():
-        if node.op in (input_, index, take):
-            base = node
-            while base.op in (index, take):
-                base = base.operands[0]
-            if base in shapes:
-                own = access(node, shapes[base]).places
-                strides = kernel.strides.get(str(base["name"]))
-                found.append(located(offset_of(shapes[base], own, strides), where))
-    for store in kernel.stores:
-        shape = store.shape[1:] if store.share else store.shape
-        found.append(located(offset_of(shape, store.places), where))
-    return found
-
-
-def located(offset: Size, where: dict[Size, Size]) -> Size:
-    """The offset with every index replaced by what counts it."""
-    values = {atom: place for axis, place in where.items() if (atom := variable(axis).atom)}
-    return tidy(offset.substitute(values))
+    return min(max(block // WARP, 1), 32)

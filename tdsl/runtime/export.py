@@ -92,7 +92,9 @@ def _export(
     wish: Wish,
     statics: Sequence[str],
 ) -> Export:
-    count, kept, saved = len(forward.results), (), ()
+    count = len(forward.results)
+    kept: tuple[str, ...] = ()
+    saved: tuple[int, ...] = ()
     wrt = wish.wrt or tuple(p.name for p in forward.params if may_be_float(p.dtype))
     if backward is not None:
         split = partition(forward, backward)

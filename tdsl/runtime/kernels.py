@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tdsl.backends.triton.ahead import MULTIPROCESSORS
 from tdsl.backends.triton.module import PROGRAMS_NAME, print_plan
 from tdsl.fusion.groups import Entry
 from tdsl.fusion.kernel import Stage
@@ -17,7 +18,6 @@ from tdsl.fusion.traffic import compulsory, traffic
 from tdsl.ir.function import Function as Graph
 from tdsl.ir.size import Size
 
-MULTIPROCESSORS = {"sm_80": 108, "sm_90": 132, "sm_100": 148, "gfx942": 304}
 REFERENCE_TARGET = "sm_90"
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from tdsl import faults
+from tdsl.backends.triton.ahead import MULTIPROCESSORS
 from tdsl.fusion.traffic import compulsory
 from tdsl.ir.dtype import DTYPES, may_be_float
 from tdsl.ir.function import Function as Graph
@@ -22,7 +23,7 @@ from tdsl.runtime.arguments import as_array, fact_of
 from tdsl.runtime.binding import Default, Fact, bind, positional
 from tdsl.runtime.call import Target, specialise, static_values
 from tdsl.runtime.definition import Specialisation, specialisation
-from tdsl.runtime.kernels import MULTIPROCESSORS, KernelReport, PlanReport, report
+from tdsl.runtime.kernels import KernelReport, PlanReport, report
 from tdsl.runtime.pipeline import Choice, compile_function, flatten
 from tdsl.runtime.solve import solve
 from tdsl.transforms.differentiate import value_and_grad, vjp

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from tdsl.backends.triton.ahead import multiprocessors
 from tdsl.backends.triton.export_check import check_lines
 from tdsl.backends.triton.export_format import WIDTH, formatted
 from tdsl.backends.triton.export_launch import Launcher, reason
@@ -22,7 +23,7 @@ from tdsl.backends.triton.helpers import helper_text
 from tdsl.backends.triton.module import TritonModule, print_plan
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan, make_plan
-from tdsl.fusion.schedule import REFERENCE_MULTIPROCESSORS, WHOLE_LIMIT, Schedule
+from tdsl.fusion.schedule import WHOLE_LIMIT, Schedule
 from tdsl.ir.dtype import may_be_float
 from tdsl.ir.function import Function
 from tdsl.ir.size import ONE, Size
@@ -134,13 +135,11 @@ def print_export(export: Export) -> str:
     return f"{_head(export, body)}\n\n\n{body}\n"
 
 
-def _pass(
-    export: Export, function: Function, title: str, results: Sequence[str]
-) -> _Pass:
+def _pass(export: Export, function: Function, title: str, results: Sequence[str]) -> _Pass:
     """A pass with everything that is printed of it."""
     stage = "forward" if title == "forward" else "backward"
     plan = make_plan(function, stage, results)  # type: ignore[arg-type]
-    module = print_plan(plan, export.sizes, REFERENCE_MULTIPROCESSORS)
+    module = print_plan(plan, export.sizes, multiprocessors("sm_90"))
     params = [param.name for param in function.params]
     names = SizeNames(export.names.taken | {*params}, export.names.known)
     variables = {name: name for name in params}

@@ -77,9 +77,7 @@ def check_lines(export: Exported) -> list[list[str]]:
 def _reference(export: Exported) -> Iterator[str]:
     params = [param.name for param in export.forward.params]
     results = export.forward.results[: export.count]
-    function = Function(
-        export.name, export.forward.params, results, origins=export.forward.origins
-    )
+    function = Function(export.name, export.forward.params, results, origins=export.forward.origins)
     names = SizeNames(set(export.names.taken), export.names.known)
     reference = Reference(function, names)
     texts = reference.results()
@@ -116,7 +114,9 @@ def _test(export: Exported) -> Iterator[str]:
     limit = [LIMITS.get(str(r.node.dtype), 0) for r in results]
     if export.backward is not None:
         floats = [i for i, r in enumerate(results) if may_be_float(r.node.dtype)]
-        chosen = "" if len(floats) == export.count else f" for i in {tuple_text([*map(str, floats)])}"
+        chosen = (
+            "" if len(floats) == export.count else f" for i in {tuple_text([*map(str, floats)])}"
+        )
         pick = (lambda x: f"[{x}[i]{chosen}]") if chosen else (lambda x: x)
         wrt = tuple_text(export.wrt)
         yield f"    cotangents = [torch.randn_like(y) for y in {pick('theirs')}]"
@@ -126,7 +126,10 @@ def _test(export: Exported) -> Iterator[str]:
         names += [f"d{name}" for name in export.wrt]
         dtypes = {p.name: str(p.dtype) for p in params}
         limit += [LIMITS[dtypes[name]] for name in export.wrt]
-    shown = ", ".join(f'"{n}": {bound:.0e}' if bound else f'"{n}": 0' for n, bound in zip(names, limit, strict=True))
+    shown = ", ".join(
+        f'"{n}": {bound:.0e}' if bound else f'"{n}": 0'
+        for n, bound in zip(names, limit, strict=True)
+    )
     yield f"    limits = {{{shown}}}"
     yield "    errors = map(_error, ours, theirs)"
     yield "    for (name, limit), error in zip(limits.items(), errors, strict=True):"

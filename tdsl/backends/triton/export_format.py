@@ -47,7 +47,9 @@ def _broken(line: str) -> Iterator[str]:
 
 def _is_call(line: str, start: int) -> bool:
     """Whether a bracket holds arguments or an index, which may share a line, and no collection."""
-    return not line.lstrip().startswith("def ") and re.match(r"[\w\])]", line[start - 1]) is not None
+    return (
+        not line.lstrip().startswith("def ") and re.match(r"[\w\])]", line[start - 1]) is not None
+    )
 
 
 def _last_bracket(line: str) -> tuple[int, int] | None:

@@ -99,7 +99,9 @@ class _Places:
             if inside and index_axes(place):
                 text = f"{in_parentheses(text)}.clamp(0, {names.factor(axis)} - 1)"
             indices.append(text)
-        read = f"{self.speller.tensor(x)}[{', '.join(indices)}]" if indices else self.speller.tensor(x)
+        read = (
+            f"{self.speller.tensor(x)}[{', '.join(indices)}]" if indices else self.speller.tensor(x)
+        )
         shape = f".expand({names.shape(self.axes)})"
         if not inside:
             return read + shape

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from tdsl.backends.triton.export_library import is_whole, library_lines
 from tdsl.backends.triton.export_sizes import SizeNames, number_text, torch_name
 from tdsl.backends.triton.module import TritonModule
-from tdsl.backends.triton.printer import MOST_PARTS, Printed
+from tdsl.backends.triton.printer import Printed
 from tdsl.errors import InternalError
 from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.plan import LibraryCall, Plan
-from tdsl.fusion.schedule import SHORT_ROW, TILE, WHOLE_LIMIT, Schedule
+from tdsl.fusion.schedule import MOST_PARTS, WHOLE_LIMIT, Schedule
 from tdsl.ir.size import ONE, Size
 
 
@@ -119,26 +120,14 @@ class _Launch:
         length = self._count(schedule.columns)
         if "BLOCK_COLUMNS" not in dict(self.printed.constants):
             return
-        if schedule.kind == "looped":
-            yield f"{name} = {schedule.block_columns}"
-        elif schedule.kind == "whole":
+        if schedule.kind == "whole" and PROGRAMS not in schedule.columns:
             yield f"{name} = {self._power(length, 1, WHOLE_LIMIT)}"
         else:
-            least = 32 if not schedule.rows else 1
-            yield f"{name} = {self._power(length, least, TILE)}"
+            yield f"{name} = {schedule.block_columns}"
 
     def _rows(self) -> Iterator[str]:
-        schedule, name = self.schedule, self.block_rows
-        if "BLOCK_ROWS" not in dict(self.printed.constants):
-            return
-        rows = self._count(schedule.rows)
-        if schedule.kind == "none":
-            yield f"{name} = {self._power(rows, 32, TILE)}"
-        elif schedule.kind == "tiled":
-            yield f"{name} = max(1, min({TILE} // {self.block_columns}, 64))"
-        else:
-            fitting = f"{2 * SHORT_ROW} // {self.block_columns}"
-            yield f"{name} = max(1, min({fitting}, {self._power(rows, 1, 32)}))"
+        if "BLOCK_ROWS" in dict(self.printed.constants):
+            yield f"{self.block_rows} = {self.schedule.block_rows}"
 
     def row_blocks(self) -> str:
         """How many blocks of rows there are."""

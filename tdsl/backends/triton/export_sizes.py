@@ -131,8 +131,10 @@ class SizeNames:
         if shape and plain and len(fresh) == len(shape):
             yield rank
             names = [self.axis(size.atom) for size in shape if size.atom]
-            yield f"{names[0]}, = {name}.shape" if len(names) == 1 else (
-                f"{', '.join(names)} = {name}.shape"
+            yield (
+                f"{names[0]}, = {name}.shape"
+                if len(names) == 1
+                else (f"{', '.join(names)} = {name}.shape")
             )
             known |= {size.atom for size in shape if size.atom}
             return
@@ -191,7 +193,7 @@ def number_text(node: Node, names: SizeNames) -> str | None:
             whole = inner.operands[0].dtype.kind != "float" or kind in "fb"  # type: ignore[union-attr]
             texts[inner] = operands[0] if whole and kind != "b" else f"int({operands[0]})"
         elif inner.op.name == "div" and (literal_value(operands[1]) or 0) > 0:
-            texts[inner] = "{0} / {1}".format(*map(in_parentheses, operands))
+            texts[inner] = " / ".join(map(in_parentheses, operands))
         elif inner.op.name in _NUMBERS:
             inside = "(" in _NUMBERS[inner.op.name]
             parts = operands if inside else list(map(in_parentheses, operands))
@@ -208,7 +210,7 @@ def literal_value(text: str) -> float | None:
 
 def literal(value: float) -> str:
     """A number as Python writes it."""
-    if isinstance(value, float) and not isfinite(value):
+    if not isfinite(value):
         return f'float("{value}")'
     return repr(value)
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tdsl.backends.triton.helpers import helper_text
-from tdsl.backends.triton.printer import MOST_PARTS, Printed, print_kernel
+from tdsl.backends.triton.printer import Printed, print_kernel
 from tdsl.fusion.plan import Plan
-from tdsl.fusion.schedule import Schedule, choose
+from tdsl.fusion.schedule import MOST_PARTS, Schedule, choose
 from tdsl.ir.size import Size
 
 PROGRAMS_NAME = "programs"

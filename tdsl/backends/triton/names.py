@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from keyword import kwlist
 
 from tdsl.errors import InternalError
-from tdsl.fusion.schedule import COLUMN, ROW
+from tdsl.fusion.offsets import COLUMN, ROW, START
 from tdsl.ir.function import Origin
 from tdsl.ir.node import Node
 from tdsl.ir.size import ONE, Atom, Size, is_nonnegative
@@ -21,7 +21,7 @@ RESERVED = frozenset(
         "BLOCK_COLUMNS", "PARTS", *kwlist,
     )
 )  # fmt: skip
-_COUNTERS = {ROW.atom: "row", COLUMN.atom: "column"}
+_COUNTERS = {ROW.atom: "row", START.atom: "start", COLUMN.atom: "column"}
 _FORMS = {
     "floordiv": "({} // {})", "mod": "({} % {})",
     "min": "tl.minimum({}, {})", "max": "tl.maximum({}, {})",
@@ -57,9 +57,17 @@ class Names:
 
     def size(self, size: Size) -> str:
         """A size as an expression: what counts rows first, then columns, then the rest."""
+        quotients, rest = _quotients(size)
+        parts = [
+            (_rank(inner.atoms()), f"{self.factor(inner)} // {self.factor(divisor)}", factor)
+            for inner, divisor, factor in quotients
+        ]
+        parts += [(_rank(monomial), "", Size(((monomial, c),))) for monomial, c in rest.terms]
         text = ""
-        for monomial, c in sorted(size.terms, key=lambda term: _rank(term[0])):
-            factors = [self._atom(atom) for atom in sorted(monomial, key=lambda a: _rank((a,)))]
+        for _, quotient, factor in sorted(parts, key=lambda part: part[0]):
+            ((monomial, c),) = factor.terms
+            factors = [f"({quotient})"] if quotient else []
+            factors += [self._atom(atom) for atom in sorted(monomial, key=lambda a: _rank((a,)))]
             if abs(c) != 1 or not factors:
                 factors.append(str(abs(c)))
             product = " * ".join(factors)
@@ -73,12 +81,17 @@ class Names:
         """A size as an operand of any operator."""
         return in_parentheses(self.size(size))
 
-    def count(self, axes: Iterable[Size]) -> str:
-        """The number of elements along the axes."""
+    def count(self, axes: Iterable[Size], *, is_short: bool = False) -> str:
+        """The number of elements along the axes, which 32 bits hold if it `is_short`."""
         total = ONE
         for axis in axes:
             total = total * axis
-        return self.factor(total)
+        text = self.size(total)
+        first, times, rest = text.partition(" * ")
+        # A product may exceed 32 bits where its factors do not.
+        if times and not is_short:
+            return f"(tl.cast({first}, tl.int64) * {rest})"
+        return in_parentheses(text)
 
     def _atom(self, atom: Atom) -> str:
         if atom.name.startswith("@"):
@@ -105,6 +118,29 @@ class Names:
         return known
 
 
+def _quotients(size: Size) -> tuple[list[tuple[Size, Size, Size]], Size]:
+    """What stands as x - x % d in canonical form, taken out as (x, d, factor): factor (x // d).
+
+    Triton sees that neighbours stay neighbours in x // d and x % d, not in the difference.
+    """
+    found: list[tuple[Size, Size, Size]] = []
+    for monomial, c in size.terms:
+        remainders = [atom for atom in monomial if atom.kind == "mod"] if c < 0 else []
+        for atom in remainders:
+            inner, divisor = atom.args
+            others = list(monomial)
+            others.remove(atom)
+            part = Size(((tuple(others), 1),))
+            times = dict(size.terms).get((part * inner).terms[0][0], 0) // inner.terms[0][1]
+            rest = size - part * (inner - Size((((atom,), 1),))) * times
+            is_out = len(rest.terms) <= len(size.terms) - len(inner.terms)
+            if len(divisor.terms) == 1 and times > 0 and is_out:
+                found.append((inner, divisor, part * divisor * times))
+                size = rest
+                break
+    return found, size
+
+
 def written(text: str) -> Size:
     """A size that is written as this expression."""
     return Size((((Atom("name", f"@{text}"),), 1),))
@@ -115,7 +151,9 @@ def in_parentheses(text: str) -> str:
     return text if re.fullmatch(r"\w+", text) else f"({text})"
 
 
-def _rank(monomial: Sequence[Atom]) -> tuple[int, str]:
+def _rank(monomial: Iterable[Atom]) -> tuple[int, str]:
     atoms = {a for atom in monomial for a in (atom, *(x for arg in atom.args for x in arg.atoms()))}
-    place = 0 if ROW.atom in atoms else 1 if COLUMN.atom in atoms else 2
+    place = 2 if COLUMN.atom not in atoms else 1
+    if atoms & {ROW.atom, START.atom} and COLUMN.atom not in atoms:
+        place = 0
     return place, " ".join(atom.text for atom in monomial)

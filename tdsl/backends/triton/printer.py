@@ -12,12 +12,9 @@ from tdsl.backends.triton.helpers import called
 from tdsl.backends.triton.literals import identity
 from tdsl.backends.triton.streams import Streams
 from tdsl.fusion.kernel import Kernel
-from tdsl.fusion.schedule import Schedule
+from tdsl.fusion.schedule import MOST_PARTS, Schedule
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
-
-MOST_PARTS = 512
-"""How many programs may leave parts of a reduction for others to put together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,10 @@ class _Printer(Streams):
                 self._begin(node)
         rows = self.names.count(self.schedule.rows)
         blocks = f"tl.cdiv({rows}, BLOCK_ROWS)" if self.by_rows else rows
-        self.line(f"for block in range(program, {blocks}, programs):")
+        stages = self.schedule.stages
+        ahead = f", num_stages={stages}" if stages > 1 else ""
+        loop = "tl.range" if ahead else "range"
+        self.line(f"for block in {loop}(program, {blocks}, programs{ahead}):")
         self.indent += 1
         known, fills = dict(self.text), dict(self.fills)
         self._row_index("block")

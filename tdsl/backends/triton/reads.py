@@ -13,7 +13,8 @@ from typing import Any
 from tdsl.backends.triton.literals import bare, literal
 from tdsl.backends.triton.names import RESERVED, Names, written
 from tdsl.fusion.kernel import Access, Kernel, access, offset_of
-from tdsl.fusion.schedule import COLUMN, ROW, Schedule, located, places
+from tdsl.fusion.offsets import COLUMN, ROW, START, accesses, located, places
+from tdsl.fusion.schedule import Schedule
 from tdsl.ir.dtype import BOOL, I64
 from tdsl.ir.index_map import Condition, InRange
 from tdsl.ir.node import Node
@@ -42,7 +43,7 @@ class Reads:
     def __post_init__(self) -> None:
         kernel, schedule = self.kernel, self.schedule
         self.nodes = kernel.nodes()
-        self.where = places(schedule.rows, schedule.columns)
+        self.where = places(schedule.rows, schedule.columns, flat=schedule.flat)
         self.shapes = {read.node: read.shape for read in kernel.reads}
         self.pointers = list(
             dict.fromkeys([*(r.name for r in kernel.reads), *(s.buffer for s in kernel.stores)])
@@ -51,6 +52,12 @@ class Reads:
         self.names = Names({*RESERVED, *self.numbers, *(f"{name}_ptr" for name in self.pointers)})
         self.by_rows = schedule.lanes != "columns"
         self.by_columns = schedule.lanes != "rows"
+        # A column's offset grows beyond 32 bits where columns are not neighbours.
+        self.is_wide = any(
+            COLUMN.atom in monomial and len(monomial) > 1
+            for _, offset in accesses(kernel, schedule.rows, schedule.columns)
+            for monomial, _ in offset.terms
+        )
         self.own_lanes = {
             *(("row",) if self.by_rows else ()),
             *(("column",) if self.by_columns else ()),
@@ -159,7 +166,8 @@ class Reads:
     def lanes(self, size: Size) -> set[str]:
         """What an offset varies with: rows, columns, or both."""
         atoms = size.atoms()
-        return {w for w, c in (("row", ROW), ("column", COLUMN)) if c.atom in atoms}
+        counters = (("row", ROW), ("column", COLUMN), ("column", START))
+        return {lane for lane, counter in counters if counter.atom in atoms}
 
     def lanes_of(self, node: Node) -> set[str]:
         """What a value varies with."""

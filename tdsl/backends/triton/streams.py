@@ -14,8 +14,8 @@ from tdsl.backends.triton.literals import combined, identity, reduced, triton_dt
 from tdsl.backends.triton.values import FIRST, Values
 from tdsl.fusion.kernel import Store, offset_of
 from tdsl.fusion.layout import is_replicated
+from tdsl.fusion.offsets import located
 from tdsl.fusion.passes import pass_numbers
-from tdsl.fusion.schedule import located
 from tdsl.ir.dtype import BOOL
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
@@ -36,12 +36,25 @@ class Streams(Values):
     def _column_index(self, start: str = "") -> None:
         if not self.by_columns:
             return
+        if self.schedule.flat:
+            self._tile_of_all()
+            return
         if self.schedule.kind == "tiled":
-            whole = "tl.cast(tl.program_id(0), tl.int64)"
-            start = f"{'tile' if self.schedule.rows else whole} * BLOCK_COLUMNS"
+            start = "tile * BLOCK_COLUMNS"
         lanes = "tl.arange(0, BLOCK_COLUMNS)" + ("[None, :]" if self.by_rows else "")
+        if self.is_wide:
+            lanes = f"tl.cast({lanes}, tl.int64)"
         self.line(f"column = {start} + {lanes}" if start else f"column = {lanes}")
-        self.line(f"column_mask = column < {self.names.count(self.schedule.columns)}")
+        is_short = self.schedule.kind == "whole"
+        end = self.names.count(self.schedule.columns, is_short=is_short)
+        self.line(f"column_mask = column < {end}")
+
+    def _tile_of_all(self) -> None:
+        """The tile's first element is counted in 64 bits, its lanes in 32."""
+        self.line("start = tl.cast(tl.program_id(0), tl.int64) * BLOCK_COLUMNS")
+        left = f"{self.names.count(self.schedule.columns)} - start"
+        self.line("column = tl.arange(0, BLOCK_COLUMNS)")
+        self.line(f"column_mask = column < tl.cast(tl.minimum({left}, BLOCK_COLUMNS), tl.int32)")
 
     # Rows streamed in blocks, one pass for each reduction that waits for another.
 
@@ -81,7 +94,8 @@ class Streams(Values):
         """Put a block of the row to what the reduction is so far."""
         value, name = self.masked(node, node.operands[0], {"column"}), self.carries[node]
         if node.op.name not in FIRST:
-            self.line(f"{name} = {combined(node).format(name, reduced(node, value, '0'))}")
+            value = reduced(node, value, "1" if self.by_rows else "0", keep=self.by_rows)
+            self.line(f"{name} = {combined(node).format(name, value)}")
             return
         found = self.assign(node, self.extremum(node, value, "0"), "found")
         best = f"{self.bests[node]}, {name}"
@@ -118,7 +132,7 @@ class Streams(Values):
         self.text, self.fills = known, fills
         for node in reductions:
             self.text[node] = self.carries[node]
-            self.varying[node] = set()
+            self.varying[node] = {"row"} if self.by_rows else set()
 
     def _add_part(self, store: Store) -> None:
         """A program's own part lies in memory where a row is too long to be held."""
@@ -147,7 +161,7 @@ class Streams(Values):
     def _shape(self, node: Node) -> str:
         """The lanes of what is kept: those that the reduction does not put together at once."""
         if node not in self.crossed:
-            return "[]"
+            return "[BLOCK_ROWS, 1]" if self.by_rows else "[]"
         columns = "column" in self.lanes_of(node.operands[0])
         if not self.by_rows:
             return "[BLOCK_COLUMNS]" if columns else "[]"

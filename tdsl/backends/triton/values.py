@@ -26,7 +26,7 @@ from tdsl.backends.triton.literals import (
 from tdsl.backends.triton.names import in_parentheses
 from tdsl.backends.triton.reads import LANES, Reads
 from tdsl.fusion.layout import PROGRAMS, is_replicated
-from tdsl.fusion.schedule import located
+from tdsl.fusion.offsets import located
 from tdsl.ir.dtype import BF16, BOOL, F16, F32
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import ZERO
@@ -73,9 +73,10 @@ class Values(Reads):
         elif node.op is size_:
             self.text[node] = f"tl.cast({self.names.size(node['value'])}, tl.int64)"
         elif node.op is arange:
-            place = variable(node["axis"])
-            self.text[node] = self._place(place)
-            self.varying[node] = self.lanes(located(place, self.where)) & self.own_lanes
+            if node["axis"] in self.where:  # else only an index map of it is used
+                place = variable(node["axis"])
+                self.text[node] = self._place(place)
+                self.varying[node] = self.lanes(located(place, self.where)) & self.own_lanes
         elif node.op is input_ and node not in self.shapes:
             self.text[node] = node["name"]
         elif node.op in (input_, take) or (node.op is index and node.operands[0] in self.shapes):

@@ -1,0 +1,86 @@
+"""What a kernel keeps in registers while a row is held whole.
+
+In: a `Kernel`. Out: how many values of a row wait at once. Between: a value that is known before a
+reduction and used after it stays in registers meanwhile; what is computed between two reductions is
+computed element by element, so that it needs few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tdsl.fusion.kernel import Kernel, used
+from tdsl.fusion.layout import along, is_replicated
+from tdsl.fusion.offsets import COLUMN, accesses, is_contiguous, is_read, ordered
+from tdsl.ir.dtype import F64, I64
+from tdsl.ir.node import Node
+
+STREAMED, SPREAD = 0.5, 1.0
+"""How much of a value from memory is there before it is needed, because loads are issued early: of one
+that lies contiguous, and of one that has an address for each element."""
+
+
+def runs_along(node: Node, kernel: Kernel) -> bool:
+    """Whether a node needs the row whole: a reduction over the columns, or a scan."""
+    if node.op.family == "scan":
+        return True
+    if node.op.family != "reduction" or node in kernel.layout.crossed:
+        return False
+    return not is_replicated(node, kernel.nodes())
+
+
+def needs_whole_rows(kernel: Kernel) -> bool:
+    """Whether a row cannot be streamed: a scan, or the place of an extremum, has no partial form."""
+    return any(
+        node.op.family == "scan" or (node.op.name.startswith("arg") and runs_along(node, kernel))
+        for node in kernel.nodes()
+    )
+
+
+def kept_values(kernel: Kernel) -> float:
+    """How many values of 32 bits wait for each element of a row, at the worst of the reductions.
+
+    Values are made in the order of `kernel.nodes()`; what is the same for every walked row, and sums
+    across rows, are there all the time.
+    """
+    rows, columns = set(kernel.layout.rows), set(kernel.layout.columns)
+    crossed = kernel.layout.crossed
+    nodes = kernel.nodes()
+    last = _last_uses(kernel, nodes)
+    long = [node for node in nodes if columns & set(node.axes) and node not in crossed]
+    still = [node for node in long if crossed and not rows & set(node.axes)]
+    place = {node: number for number, node in enumerate(nodes)}
+    waiting = [
+        _weight(n for n in long if n not in still and place[n] < end < last.get(n, 0))
+        for end in (place[node] for node in nodes if runs_along(node, kernel))
+    ]
+    sums = [node for node in crossed if columns & set(along(node))]
+    loads = [node for node in long if node not in still and is_read(node, kernel)]
+    always = _weight(sums) + _weight(_frontier(still)) + max(1.0, _loaded(kernel, loads))
+    return max(waiting, default=0.0) + always
+
+
+def _loaded(kernel: Kernel, loads: Sequence[Node]) -> float:
+    rows, columns = kernel.layout.rows, kernel.layout.columns
+    offsets = dict(accesses(kernel, ordered(kernel, rows), ordered(kernel, columns)))
+    streamed = [node for node in loads if is_contiguous(offsets[node], COLUMN)]
+    return STREAMED * len(streamed) + SPREAD * (len(loads) - len(streamed))
+
+
+def _last_uses(kernel: Kernel, nodes: Sequence[Node]) -> dict[Node, int]:
+    """The number of the last node that uses each value; stores come last."""
+    memory = {read.node for read in kernel.reads}
+    last: dict[Node, int] = {}
+    for number, node in enumerate(nodes):
+        last |= dict.fromkeys(used(node, memory), number)
+    return last | dict.fromkeys((store.node for store in kernel.stores), len(nodes))
+
+
+def _frontier(nodes: Sequence[Node]) -> list[Node]:
+    """The nodes that no other of them uses."""
+    inside = {operand for node in nodes for operand in node.operands}
+    return [node for node in nodes if node not in inside]
+
+
+def _weight(nodes: Iterable[Node]) -> float:
+    return sum((2.0 if node.dtype in (F64, I64) else 1.0 for node in nodes), 0.0)

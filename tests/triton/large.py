@@ -1,0 +1,140 @@
+"""The library's functions at the sizes that a GPU is for: specs, plans, and requests to compile them.
+
+The rows of `tests.kernels.reference` say what a function's arguments look like in small; each of their
+sizes stands for a large one that divides by 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+import tdsl
+from tdsl.backends.triton.ahead import multiprocessors, requests
+from tdsl.backends.triton.aot import Request
+from tdsl.backends.triton.module import print_plan
+from tdsl.fusion.kernel import Kernel, Stage
+from tdsl.fusion.plan import Plan, make_plan
+from tdsl.fusion.schedule import Schedule
+from tests.kernels.reference import ROWS, Row
+
+LARGE: Mapping[str, Mapping[int, int]] = {
+    "activations": {2: 32, 3: 2048, 5: 4096, 10: 8192},
+    "attention": {2: 4, 3: 16, 4: 1024, 5: 2048, 6: 32, 7: 64, 8: 128},
+    "linear": {2: 16, 3: 2048, 4: 1024, 5: 4096, 6: 4096},
+    "losses": {2: 4, 3: 8192, 4: 8192, 5: 4096, 7: 32768},
+    "norms": {2: 4, 3: 2048, 5: 4096},
+    "optimizers": {3: 8192, 5: 4096},
+    "rope": {2: 64, 3: 2048, 4: 64, 8: 128},
+    "softmax": {3: 8192, 5: 4096},
+}
+IMAGES = {2: 32, 6: 96, 3: 16, 4: 16}
+TARGETS = ("sm_80", "sm_100", "gfx942")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One function, one way: `variant` is a target, or `f32` or `unaligned` for sm_90."""
+
+    row: Row
+    stage: Stage
+    variant: str = "sm_90"
+
+    @property
+    def id(self) -> str:
+        return f"{self.row.id}-{self.stage}-{self.variant}"
+
+    @property
+    def target(self) -> str:
+        return self.variant if self.variant in TARGETS else "sm_90"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A kernel of the library, its schedule, and the request to compile it."""
+
+    id: str
+    kernel: Kernel
+    schedule: Schedule
+    request: Request
+    aligned: bool
+
+
+def representatives() -> list[Row]:
+    """One row for each function and number of arguments."""
+    found: dict[Any, Row] = {}
+    for row in ROWS:
+        found.setdefault((row.file, row.name, len(row.arguments), row.single), row)
+    return list(found.values())
+
+
+def cases(rows: list[Row]) -> list[Case]:
+    """Forward and backward of each row for sm_90; some of them in another way too, by their names."""
+    plain = [Case(row, stage) for row in rows for stage in STAGES]
+    numbers = [crc32(case.id.encode()) for case in plain]
+    return plain + [
+        Case(case.row, case.stage, VARIANTS[number // 4 % len(VARIANTS)])
+        for case, number in zip(plain, numbers, strict=True)
+        if number % 4 == 0
+    ]
+
+
+STAGES: tuple[Stage, Stage] = ("forward", "backward")
+VARIANTS = (*TARGETS, "f32", "unaligned")
+
+
+def specs(row: Row, dtype: str, sizes: Mapping[int, int] | None = None) -> list[Any]:
+    """The row's arguments as specs; `sizes` gives other large sizes for small ones."""
+    generator = np.random.default_rng(0)
+    made: list[Any] = []
+    for place, argument in enumerate(row.arguments):
+        value: Any = argument(generator) if callable(argument) else np.zeros(argument)
+        if isinstance(value, np.ndarray):
+            float_dtype = "f32" if place in row.single else dtype
+            kind = {"f": float_dtype, "i": "i64", "b": "bool"}[value.dtype.kind]
+            table = {**(IMAGES if is_image(row) else LARGE[row.file]), **(sizes or {})}
+            value = f"{kind}{[table[n] for n in value.shape]}" if value.shape else kind
+        made.append(value)
+    return made
+
+
+def is_image(row: Row) -> bool:
+    """Whether the function is of images or volumes, not of rows."""
+    first = row.arguments[0]
+    return row.file == "norms" and isinstance(first, tuple) and len(first) == 4
+
+
+@cache
+def _lowered(row: int, dtype: str, sizes: tuple[tuple[int, int], ...], *, grad: bool) -> Any:
+    function = getattr(getattr(tdsl.kernels, ROWS[row].file), ROWS[row].name)
+    given = specs(ROWS[row], dtype, dict(sizes))
+    return function.lower(*given, grad=grad, **ROWS[row].static)
+
+
+def planned(
+    row: Row, stage: Stage, dtype: str = "bf16", sizes: Mapping[int, int] | None = None
+) -> tuple[Plan, Mapping[str, int]]:
+    """The plan of the function or of its derivative, and the sizes."""
+    given = tuple((sizes or {}).items())
+    lowered = _lowered(ROWS.index(row), dtype, given, grad=stage == "backward")
+    graph = lowered.backward if stage == "backward" else lowered.graph
+    return make_plan(graph, stage), lowered.sizes
+
+
+def kernels(case: Case, sizes: Mapping[int, int] | None = None) -> list[Made]:
+    """The kernels of a case, in order."""
+    dtype, aligned = "f32" if case.variant == "f32" else "bf16", case.variant != "unaligned"
+    plan, known = planned(case.row, case.stage, dtype, sizes)
+    module = print_plan(plan, known, multiprocessors(case.target))
+    asked = requests(plan, known, case.target, aligned=aligned)
+    return [
+        Made(f"{case.id}-{number}", kernel, schedule, request, aligned)
+        for number, (kernel, (_, schedule), request) in enumerate(
+            zip(plan.kernels, module.kernels, asked, strict=True)
+        )
+    ]
