@@ -104,6 +104,22 @@ TOO_DEEP = Fault(
     "",
     "",
 )
+TOO_MUCH_WORK = Fault(
+    "E0120",
+    "value",
+    "compiling this takes more than {limit} steps",
+    "Loops are unrolled and calls inlined, so a short text can mean an enormous program.",
+    "def f(x: f32) -> f32:\n    for i in range(1000):\n        for j in range(1000):\n            x = x + i * j\n    return x\n",
+    "def f(x: f32) -> f32:\n    for i in range(10):\n        for j in range(10):\n            x = x + i * j\n    return x\n",
+)
+LONG_SIZE = Fault(
+    "E0121",
+    "value",
+    "this size is longer than {limit} characters when it is multiplied out",
+    "Sizes are compared as sums of products, and there is no end to how long these can be.",
+    "",
+    "",
+)
 POSITIONAL_AFTER_KEYWORD = Fault(
     "E0113",
     "syntax",

@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from math import gcd
 from typing import Literal
 
+from tdsl import faults
+
+MAX_LENGTH = 2_000
 AtomKind = Literal["name", "pack", "index", "copy", "floordiv", "mod", "min", "max"]
 
 
@@ -51,6 +54,7 @@ class Size:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", _size_text(self.terms))
+        _require_short(len(self.text))
         object.__setattr__(self, "_hash", hash(self.terms))
 
     def __hash__(self) -> int:
@@ -70,6 +74,7 @@ class Size:
 
     def __mul__(self, other: Size | int) -> Size:
         right = as_size(other).terms
+        _require_short(len(self.terms) * len(right))
         return _collect(
             (tuple(sorted(m + n, key=_text)), c * d) for m, c in self.terms for n, d in right
         )
@@ -245,6 +250,12 @@ _REMAKE: dict[str, Callable[[Size, Size], Size]] = {
     "min": minimum,
     "max": maximum,
 }
+
+
+def _require_short(length: int) -> None:
+    """Raise TdslError, without a place, for a size that would be too long."""
+    if length > MAX_LENGTH:
+        raise faults.LONG_SIZE.at(limit=f"{MAX_LENGTH:,}")
 
 
 def _single(atom: Atom) -> Size:

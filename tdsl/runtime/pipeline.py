@@ -17,11 +17,10 @@ from tdsl.ir.function import Function as Graph
 from tdsl.runtime.interpreter import Program, prepare
 from tdsl.syntax.elaboration.entry import Static, elaborate
 from tdsl.syntax.elaboration.program import Program as Source
-from tdsl.transforms.differentiate import grad, value_and_grad, vjp
+from tdsl.transforms.differentiate import derive
 from tdsl.transforms.inline import inline_calls
 from tdsl.transforms.simplify import simplify
-
-DERIVATIVES = {"grad": grad, "value_and_grad": value_and_grad, "vjp": vjp}
+from tdsl.transforms.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +49,10 @@ def compile_function(
 
     Raises TdslError for faults of the program.
     """
-    graph = elaborate(source, name, choice.statics, choice.ranks, choice.given, choice.dtypes)
+    work = Work()
+    graph = elaborate(source, name, choice.statics, choice.ranks, choice.given, choice.dtypes, work)
     for derivation in derivations:
-        graph = DERIVATIVES[derivation.kind](graph, derivation.wrt)
+        graph = derive(graph, derivation.kind, derivation.wrt, work)
     return graph
 
 

@@ -277,6 +277,7 @@ class Module:
     file: str
     text: str
     broken: frozenset[str] = frozenset()
+    tokens: int = 0
 
 
 _Entry = tuple[int, object]

@@ -30,6 +30,7 @@ from tdsl.errors import Span, TdslError, combine
 from tdsl.syntax import ast
 from tdsl.syntax.build import Builder, Problem, clean
 from tdsl.syntax.lexer import Source, Token, blocks, check_length, tokenize
+from tdsl.transforms.work import MAX_STEPS
 
 MAX_ERRORS = 20
 _DEFINED = re.compile(r"^(?:def +)?([A-Za-z_]\w*)", re.MULTILINE)
@@ -78,14 +79,18 @@ def read_module(text: str, file: str) -> tuple[ast.Module, list[TdslError]]:
     errors: list[TdslError] = []
     items: list[Any] = []
     broken: set[str] = set()
-    for chunk in _readable(source, errors, broken):
+    chunks = _readable(source, errors, broken)
+    tokens = sum(map(len, chunks))
+    if tokens > MAX_STEPS:
+        raise faults.TOO_MUCH_WORK.at(source.span(1, 1, 1), limit=f"{MAX_STEPS:,}")
+    for chunk in chunks:
         try:
             items.append(_parse(chunk, "item", source))
         except TdslError as error:
             errors += [error, *_further_errors(chunk, error, source)]
             broken.update(_defined(chunk))
     module = _module(items, source, errors)
-    return replace(module, broken=frozenset(broken)), errors[:MAX_ERRORS]
+    return replace(module, broken=frozenset(broken), tokens=tokens), errors[:MAX_ERRORS]
 
 
 def _readable(source: Source, errors: list[TdslError], broken: set[str]) -> list[list[Token]]:

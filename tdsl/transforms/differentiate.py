@@ -20,6 +20,7 @@ from tdsl.transforms.inline import inline, inline_calls
 from tdsl.transforms.linear import simplify_linear
 from tdsl.transforms.simplify import simplify
 from tdsl.transforms.specialise import assume_floating
+from tdsl.transforms.work import STEPS_OF_A_DERIVATIVE, Work
 
 Cotangents = dict[Node, Node]
 
@@ -81,6 +82,15 @@ def _with_values(function: Function, gradients: Function) -> Function:
         name=f"{function.name}_value_and_grad",
         results=(*values, *gradients.results),
     )
+
+
+def derive(function: Function, kind: str, wrt: Sequence[str] | None, work: Work) -> Function:
+    """`grad`, `value_and_grad` or `vjp` of a function, within the budget of a compilation.
+
+    Raises TdslError beyond the budget, and as these do.
+    """
+    work.spend(STEPS_OF_A_DERIVATIVE * len(function.nodes()))
+    return DERIVATIVES[kind](function, wrt)
 
 
 def differentiable_params(function: Function, wrt: Sequence[str] | None) -> tuple[Param, ...]:
@@ -238,3 +248,6 @@ def _cutting_node(function: Function, target: Node) -> Node | None:
                 return node
             reached.add(node)
     return None
+
+
+DERIVATIVES = {"grad": grad, "value_and_grad": value_and_grad, "vjp": vjp}

@@ -51,7 +51,9 @@ class Factory:
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.rank: dict[Node, int] = {}
+        self.statics: dict[Node, Term | None] = {}
         self.products: dict[Node, Term] = {}
+        self.reusable: dict[Node, Term] = {}
         self.sums: dict[Node, tuple[tuple[Axis, ...], Term]] = {}
         for node in nodes:
             self.note(node)
@@ -59,10 +61,13 @@ class Factory:
     def note(self, node: Node) -> None:
         """Remember that a node stands in the graph."""
         self.rank.setdefault(node, len(self.rank))
+        self.static_term(node)
 
     def learn(self, term: Term, node: Node) -> None:
         """Remember that the source computes a product."""
         self.products[node] = term
+        if len(term.powers) > 1 and term.coefficient == 1.0:
+            self.reusable[node] = term
 
     def sum_node(self, value: Node, axes: Iterable[Axis]) -> Node:
         """The reduction, with its axes in the order of the value's."""
@@ -78,7 +83,15 @@ class Factory:
         return F64
 
     def static_term(self, node: Node) -> Term | None:
-        """The term of a scalar that follows from sizes and constants alone, else None."""
+        """The term of a scalar that follows from sizes and constants alone, else None.
+
+        Operands are known before their users, so this never goes deep.
+        """
+        if node not in self.statics:
+            self.statics[node] = self._static_term(node)
+        return self.statics[node]
+
+    def _static_term(self, node: Node) -> Term | None:
         if node.axes or node.op.family == "input":
             return None
         if node.op is constant:
@@ -110,12 +123,21 @@ class Factory:
 
     def _prepared(self, term: Term) -> Term:
         """The term with products that the source computes as single factors."""
-        for node, product in self.products.items():
-            if len(product.powers) > 1 and product.coefficient == 1.0:
-                term = self._drawn_in(term, product)
-                if covers(term, product.powers):
-                    term = times(without(term, product.powers), atom(node))
+        present = self._factors(term)
+        for node, product in self.reusable.items():
+            if product.powers[0][0] in present:
+                drawn = self._drawn_in(term, product)
+                if covers(drawn, product.powers):
+                    drawn = times(without(drawn, product.powers), atom(node))
+                if drawn is not term:
+                    term, present = drawn, self._factors(drawn)
         return term
+
+    def _factors(self, term: Term) -> set[Node]:
+        """The factors of a term, and those inside the reductions among them."""
+        own = [node for node, _ in term.powers]
+        inner = [n for node in own if node in self.sums for n, _ in self.sums[node][1].powers]
+        return {*own, *inner}
 
     def _drawn_in(self, term: Term, product: Term) -> Term:
         """Draw invariant factors into a reduction where they complete a product of the source."""

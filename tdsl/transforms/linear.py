@@ -43,6 +43,7 @@ from tdsl.transforms.terms import (
 )
 
 MAX_TERMS = 8
+MAX_FACTORS = 16
 MAX_ROUNDS = 4
 REDUCING = ("reduction", "contraction")
 
@@ -114,7 +115,8 @@ class _Normaliser:
             self.built[node] = node
             return
         form = self._form(node)
-        if len(form) > 1 and (node in self.shared or len(form) > MAX_TERMS):
+        is_long = len(form) > MAX_TERMS or any(len(t.powers) > MAX_FACTORS for t in form)
+        if is_long or (len(form) > 1 and node in self.shared):
             form = self._whole(node, form)
         self.forms[node] = form
 
@@ -130,7 +132,7 @@ class _Normaliser:
         product = self._product_of(node)
         if product is None and node.op is sum_:
             product = self.sums.of_source(node, self.forms[node.operands[0]])
-        if product is None or product.guards:
+        if product is None or product.guards or len(product.powers) > MAX_FACTORS:
             return (atom(node),)
         self.factory.learn(product, node)
         return (product,)

@@ -160,7 +160,9 @@ def align(frame: Frame, values: Sequence[Value], span: Span) -> tuple[Size, ...]
         axes=" and ".join(dict.fromkeys(orders)),
         note="elementwise operations align by name: one operand must have the axes of all others",
         hint="for an outer product name the result's axes on the left: "
-        f"`y[{', '.join(map(str, every))}] = ...`",
+        f"`y[{', '.join(map(str, every))}] = ...`"
+        if all(axis.atom is not None and axis.atom.kind == "name" for axis in every)
+        else "where both are the same axis, `rename` one to the other",
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tdsl import faults
-from tdsl.errors import Span
+from tdsl.errors import Span, TdslError
 from tdsl.ir.node import Node
 from tdsl.ir.size import ONE, ZERO, Size, as_size, copy, floordiv, mod
 from tdsl.ops import select_axis
@@ -31,7 +31,10 @@ def size_of(frame: Frame, expr: ast.Expr) -> Size:
 
     Raises TdslError for an unknown name or anything else.
     """
-    size = try_size(frame, expr)
+    try:
+        size = try_size(frame, expr)
+    except TdslError as error:
+        raise frame.located(error, expr.span) from None
     if size is None:
         if isinstance(expr, ast.Name):
             raise unknown_axis(frame, expr)

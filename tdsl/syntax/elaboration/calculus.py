@@ -21,15 +21,14 @@ from tdsl.syntax.elaboration.arithmetic import convert, settle
 from tdsl.syntax.elaboration.builtin import Given, builtin
 from tdsl.syntax.elaboration.expressions import describe, evaluate, tensor
 from tdsl.syntax.elaboration.frame import Frame, Session
-from tdsl.syntax.elaboration.program import Program
+from tdsl.syntax.elaboration.program import Program, differentiated
 from tdsl.syntax.elaboration.types import is_static
 from tdsl.syntax.elaboration.values import BuiltinValue, FunctionValue, Meaning, Value
-from tdsl.transforms.differentiate import grad, value_and_grad, vjp
+from tdsl.transforms.differentiate import derive
 from tdsl.transforms.inline import inline
 
 Bind = Callable[[Frame, FunctionValue, ast.Call, Sequence[ast.Expr]], dict[str, Meaning]]
 Invoke = Callable[..., Meaning]
-TRANSFORMS = {"grad": grad, "value_and_grad": value_and_grad, "vjp": vjp}
 
 
 @builtin("grad(f, wrt=)", "value_and_grad(f, wrt=)", "vjp(f)")
@@ -103,7 +102,7 @@ def _apply(
     inner = FunctionValue(function.program, function.definition, tuple(rest))
     closed, actual, values = close(frame, inner, arguments, cotangents, span, invoke, kind)
     try:
-        derived = TRANSFORMS[kind](closed, wrt)
+        derived = derive(closed, kind, wrt, frame.session.work)
     except TdslError as error:
         raise frame.located(error, span) from None
     nodes = inline(derived, actual)
@@ -174,18 +173,7 @@ def _flat(meaning: Meaning) -> list[Meaning]:
 
 def derivative_of(function: FunctionValue) -> ast.FunctionDef | None:
     """The function of the same file that `@vjp_of` makes this one's derivative."""
-    for other in function.program.module.functions:
-        if any(_owner(decorator) == function.name for decorator in other.decorators):
-            return other
-    return None
-
-
-def _owner(decorator: ast.Expr) -> str | None:
-    """The function that `@vjp_of(function)` names; None for another decorator."""
-    match decorator:
-        case ast.Call(function=ast.Name(id="vjp_of"), arguments=(ast.Name(id=name),), keywords=()):
-            return name
-    return None
+    return function.program.derivatives.get(function.name)
 
 
 def wrong_decorators(program: Program) -> list[TdslError]:
@@ -196,7 +184,7 @@ def wrong_decorators(program: Program) -> list[TdslError]:
     seen: set[str] = set()
     for function in program.module.functions:
         for decorator in function.decorators:
-            owner = _owner(decorator)
+            owner = differentiated(decorator)
             if owner is None or owner == function.name or owner not in names:
                 errors.append(frame.fail(faults.WRONG_DECORATOR, decorator.span))
             elif owner in seen:

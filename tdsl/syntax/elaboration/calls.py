@@ -49,6 +49,7 @@ from tdsl.syntax.elaboration.values import (
     Poison,
     Value,
 )
+from tdsl.transforms.work import STEPS_OF_A_CALL
 
 
 def call(frame: Frame, expr: ast.Call) -> Meaning:
@@ -237,6 +238,7 @@ def invoke(
 
     A function with a hand-written derivative stays `whole`, as a call node.
     """
+    frame.session.work.spend(STEPS_OF_A_CALL)
     key = f"{function.program.module.file}:{function.name}"
     if key in frame.callers or len(frame.callers) > MAX_CALLS:
         raise frame.fail(faults.RECURSION, span, name=function.name)

@@ -25,13 +25,13 @@ from tdsl.syntax.elaboration import (  # noqa: F401  (each enters its built-ins 
     slices,
 )
 from tdsl.syntax.elaboration.axes import axes_of
-from tdsl.syntax.elaboration.calculus import TRANSFORMS, derivative_of, wrong_decorators
+from tdsl.syntax.elaboration.calculus import derivative_of, wrong_decorators
 from tdsl.syntax.elaboration.calls import check_static, invoke, typed_results
 from tdsl.syntax.elaboration.expressions import Poisoned, evaluate, static_value
 from tdsl.syntax.elaboration.frame import Blame, Frame, Session
 from tdsl.syntax.elaboration.program import Program, link_what_can_be
 from tdsl.syntax.elaboration.scope import unknown_names
-from tdsl.syntax.elaboration.statements import run
+from tdsl.syntax.elaboration.statements import MAX_NESTING, run
 from tdsl.syntax.elaboration.types import (
     declare,
     dtype_of,
@@ -43,9 +43,9 @@ from tdsl.syntax.elaboration.types import (
 )
 from tdsl.syntax.elaboration.values import AxisValue, FunctionValue, Meaning, Poison, Value, weak
 from tdsl.syntax.parser import read_module
+from tdsl.transforms.differentiate import derive
 from tdsl.transforms.simplify import tidy
-
-MAX_NESTING = 100
+from tdsl.transforms.work import STEPS_OF_A_CALL, Work
 
 Static = bool | int | float | str | Dtype | tuple[int | str, ...] | None
 
@@ -106,13 +106,19 @@ def constants(program: Program) -> dict[str, bool | int | float | str]:
     return found
 
 
-def _evaluated(program: Program, assign: ast.Assign) -> Meaning:
-    return evaluate(Frame(Session(), program, "", callers=("constant",)), assign.value)
+def _evaluated(program: Program, assign: ast.Assign, work: Work | None = None) -> Meaning:
+    frame = Frame(Session(work=work or Work()), program, "", callers=("constant",))
+    try:
+        return evaluate(frame, assign.value)
+    except TdslError as error:
+        raise frame.located(error, assign.value.span) from None
 
 
-def _constant_function(program: Program, name: str) -> FunctionValue | None:
+def _constant_function(
+    program: Program, name: str, work: Work | None = None
+) -> FunctionValue | None:
     if name in program.constants:
-        meaning = _evaluated(program, program.constants[name])
+        meaning = _evaluated(program, program.constants[name], work)
         return meaning if isinstance(meaning, FunctionValue) else None
     return None
 
@@ -152,21 +158,24 @@ def elaborate(
     ranks: Mapping[str, int] | None = None,
     given: frozenset[str] | None = None,
     dtypes: Mapping[str, Dtype] | None = None,
+    work: Work | None = None,
 ) -> Function:
     """The IR of a function.
 
     `statics` are values of static parameters (defaults otherwise), `ranks` the number of axes of each
-    pack, `given` the optional tensors that are passed (None: all), `dtypes` of variables.
+    pack, `given` the optional tensors that are passed (None: all), `dtypes` of variables, `work` the budget.
     Raises TdslError with every independent fault found.
     """
     function = function_value(program, name)
-    graph = _elaborate(function, statics or {}, ranks, given, dtypes or {})
+    work = work or Work()
+    graph = _elaborate(function, statics or {}, ranks, given, dtypes or {}, work)
     floating = {n: DtypeVar(n, is_float=True) for n, kind in graph.dtype_vars if kind == "float"}
     if floating:
-        graph = _elaborate(function, statics or {}, ranks, given, {**(dtypes or {}), **floating})
+        known = {**(dtypes or {}), **floating}
+        graph = _elaborate(function, statics or {}, ranks, given, known, work)
     for kind, wrt, _ in function.derivative:
         try:
-            graph = TRANSFORMS[kind](graph, wrt)
+            graph = derive(graph, kind, wrt, work)
         except TdslError as error:
             place = program.constants[name].value.span
             raise Frame(Session(), program, "").located(error, place) from None
@@ -179,21 +188,25 @@ def _elaborate(
     ranks: Mapping[str, int] | None,
     given: frozenset[str] | None,
     dtypes: Mapping[str, Dtype | DtypeVar],
+    work: Work,
 ) -> Function:
     """The graph of the function itself; uses of a dtype variable are known only at its end."""
     definition = function.definition
-    session = Session()
+    session = Session(work=work)
     frame = Frame(session, function.program, definition.name)
     if function.program.is_library:
         outside = Frame(session, function.program, definition.name)
         frame.blame = Blame(outside, definition.span, definition.name)
     try:
+        work.spend(STEPS_OF_A_CALL)
         params = _parameters(frame, definition, statics, ranks, given, dtypes)
         meaning = _results(frame, function)
     except Poisoned:
         if not session.errors:
             raise
         raise combine(session.errors) from None
+    except TdslError as error:
+        raise frame.located(error, definition.span) from None
     except RecursionError:
         raise frame.fail(faults.TOO_DEEP, definition.span, limit=MAX_NESTING) from None
     if isinstance(meaning, Poison):
@@ -371,16 +384,20 @@ def check_program(program: Program) -> None:
 def faults_of(program: Program) -> list[TdslError]:
     """The faults of a program's constants and functions."""
     errors = wrong_decorators(program) + _defined_twice(program)
+    work = Work(program.module.tokens)
     for name, assign in program.constants.items():
+        if work.is_spent:
+            break
         try:
-            _evaluated(program, assign)
+            _evaluated(program, assign, work)
         except (TdslError, Poisoned) as error:
             errors += [error] if isinstance(error, TdslError) else []
             continue
-        if _constant_function(program, name) is not None:
-            _collect(program, name, errors)
+        if _constant_function(program, name, work) is not None:
+            _collect(program, name, errors, work)
     for name in program.functions:
-        _collect(program, name, errors)
+        if not work.is_spent:
+            _collect(program, name, errors, work)
     return errors
 
 
@@ -399,13 +416,13 @@ def _defined_twice(program: Program) -> list[TdslError]:
     return errors
 
 
-def _collect(program: Program, name: str, errors: list[TdslError]) -> None:
+def _collect(program: Program, name: str, errors: list[TdslError], work: Work) -> None:
     """The faults of one function; a name that is at fault already is not judged again."""
     definition = function_value(program, name).definition
     found: list[TdslError] = []
     if all(param.default is not None for param in definition.params if is_static(param)):
         try:
-            elaborate(program, name)
+            elaborate(program, name, work=work)
         except TdslError as error:
             found.append(error)
         except Poisoned:  # it needs a definition that could not be read

@@ -66,6 +66,7 @@ class Poisoned(Exception):
 
 def evaluate(frame: Frame, expr: ast.Expr) -> Meaning:
     """What the expression means. Raises TdslError, or Poisoned if the fault is known already."""
+    frame.session.work.spend(1)
     if isinstance(expr, ast.Binary):
         return _chain(frame, expr)
     return HANDLERS[type(expr)](frame, expr)
@@ -143,6 +144,7 @@ def _chain(frame: Frame, expr: ast.Binary) -> Meaning:
     while isinstance(innermost, ast.Binary):
         links.append(innermost)
         innermost = innermost.left
+    frame.session.work.spend(len(links) - 1)
     meaning = evaluate(frame, innermost)
     for link in reversed(links):
         left = as_value(frame, meaning, link.left.span)

@@ -19,6 +19,7 @@ from tdsl.ir.node import Node
 from tdsl.ir.size import Atom, Axis, Size, is_nonnegative, rebuild
 from tdsl.ir.size import name as name_size
 from tdsl.syntax.elaboration.values import Meaning, Value
+from tdsl.transforms.work import Work
 
 if TYPE_CHECKING:
     from tdsl.syntax.elaboration.program import Program
@@ -35,6 +36,7 @@ class Session:
     checks: dict[Check, None] = field(default_factory=dict)
     origins: dict[Node, Origin] = field(default_factory=dict)
     errors: list[TdslError] = field(default_factory=list)
+    work: Work = field(default_factory=Work)
     fresh: int = 0
 
     def canonical(self, size: Size) -> Size:

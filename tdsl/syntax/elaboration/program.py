@@ -48,6 +48,16 @@ class Program:
         }
 
     @cached_property
+    def derivatives(self) -> dict[str, ast.FunctionDef]:
+        """The hand-written derivative of each function that has one; the first counts."""
+        return {
+            owner: function
+            for function in reversed(self.module.functions)
+            for owner in map(differentiated, function.decorators)
+            if owner is not None
+        }
+
+    @cached_property
     def is_library(self) -> bool:
         """Whether the file is of the standard library."""
         return Path(self.module.file).parent == data_path("kernels")
@@ -62,6 +72,14 @@ class Program:
     @cached_property
     def _lines(self) -> list[str]:
         return self.module.text.split("\n")
+
+
+def differentiated(decorator: ast.Expr) -> str | None:
+    """The function that `@vjp_of(function)` names; None for another decorator."""
+    match decorator:
+        case ast.Call(function=ast.Name(id="vjp_of"), arguments=(ast.Name(id=name),), keywords=()):
+            return name
+    return None
 
 
 def load_program(

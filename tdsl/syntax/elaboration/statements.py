@@ -29,6 +29,7 @@ from tdsl.syntax.elaboration.types import dtype_of, refuse_twice, shape_of
 from tdsl.syntax.elaboration.values import Meaning, Poison, Value
 
 MAX_UNROLLED = 10_000
+MAX_NESTING = 100
 IN_PLACE = (
     "values never change: subscripts on the left of `=` are the axes of a new value;"
     " write `where(condition, new, x)`"
@@ -49,9 +50,10 @@ def run(frame: Frame, body: Sequence[ast.Stmt]) -> Returned | None:
     for statement in body:
         try:
             returned = _run_one(frame, statement)
-        except (TdslError, Poisoned) as error:
-            if frame.callers:
-                raise
+        except (TdslError, Poisoned, RecursionError) as caught:
+            error = _placed(frame, caught, statement.span)
+            if frame.callers or frame.session.work.is_spent:
+                raise error from None
             if isinstance(error, TdslError):
                 frame.session.errors.append(error)
             for name in assigned(statement):
@@ -62,7 +64,15 @@ def run(frame: Frame, body: Sequence[ast.Stmt]) -> Returned | None:
     return None
 
 
+def _placed(frame: Frame, caught: Exception, span: Span) -> Exception:
+    """What is told of a faulty statement: at its own place, else at the statement's."""
+    if isinstance(caught, RecursionError):
+        return frame.fail(faults.TOO_DEEP, span, limit=MAX_NESTING)
+    return frame.located(caught, span) if isinstance(caught, TdslError) else caught
+
+
 def _run_one(frame: Frame, statement: ast.Stmt) -> Returned | None:
+    frame.session.work.spend(1)
     match statement:
         case ast.Assign():
             _assign(frame, statement)

@@ -96,6 +96,12 @@ HABITS = {
     "median": "there is no sorting yet",
     "mode": "there is no sorting yet",
     "sort": "there is no sorting yet",
+    "rand": "there are no random numbers yet: pass them as an argument",
+    "randn": "there are no random numbers yet: pass them as an argument",
+    "dropout": "there are no random numbers yet: pass the mask as an argument",
+    "window": "there are no sliding windows yet",
+    "jvp": "there are no forward derivatives in the language yet: `vjp` and `grad` are backward ones",
+    "vmap": "add the axis to the types: axes align by name",
     "mse_loss": "the library has `mse`",
     "scaled_dot_product_attention": "the library has `attention`",
 }
@@ -124,5 +130,7 @@ def dtype_hint(text: str) -> str:
 
 def meant(text: str, known: list[str]) -> str:
     """A "did you mean" among the known names, or nothing."""
-    near = get_close_matches(text, known, n=1, cutoff=0.7)
+    swapped = next((n for n in known if len(n) == len(text) and sorted(n) == sorted(text)), "")
+    cutoff = 0.8 if len(text) < 5 else 0.7
+    near = [swapped] if swapped else get_close_matches(text, known, n=1, cutoff=cutoff)
     return f"did you mean `{near[0]}`?" if near else ""
