@@ -16,7 +16,7 @@ from tdsl.fusion.groups import Entry, Group, fuse
 from tdsl.fusion.kernel import PROGRAMS, Kernel, Stage, Store
 from tdsl.fusion.layout import Layout, layout_of
 from tdsl.fusion.normalise import Normal, base_of, normalise
-from tdsl.ir.dtype import AnyDtype
+from tdsl.ir.dtype import F64, AnyDtype
 from tdsl.ir.function import Function, Param
 from tdsl.ir.node import Node, topological
 from tdsl.ir.rewrite import substitute
@@ -286,13 +286,17 @@ class _Planner:
 
 
 def _numbers(roots: Sequence[Node]) -> tuple[tuple[str, Node], ...]:
-    """The largest parts of the graph that follow from sizes alone, with names."""
+    """The largest parts of the graph that follow from sizes alone, with names.
+
+    None are f64: a launch passes floats in f32.
+    """
     order = topological(roots)
     known: set[Node] = set()
     for node in order:
         if node.op.name == "size" or (
             node.op.family == "pointwise"
             and not node.axes
+            and node.dtype != F64
             and all(o in known or o.op.name == "constant" for o in node.operands)
             and any(o in known for o in node.operands)
         ):
