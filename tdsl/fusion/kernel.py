@@ -8,12 +8,12 @@ the schedule's. A value is rounded by explicit casts alone.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from tdsl.fusion.layout import PROGRAMS, Layout
-from tdsl.ir.dtype import AnyDtype
+from tdsl.ir.dtype import F64, AnyDtype
 from tdsl.ir.function import Origin, Param
 from tdsl.ir.index_map import Condition
 from tdsl.ir.node import Node, topological
@@ -173,6 +173,27 @@ def _outer(args: tuple[Size, ...]) -> Size | None:
     return mod(atom.args[0], divisor)
 
 
+def numbers_of(roots: Sequence[Node]) -> tuple[tuple[str, Node], ...]:
+    """The largest parts of the graph that follow from sizes alone, with names.
+
+    None are f64: a launch passes floats in f32.
+    """
+    order = topological(roots)
+    known: set[Node] = set()
+    for node in order:
+        if node.op.name == "size" or (
+            node.op.family == "pointwise"
+            and not node.axes
+            and node.dtype != F64
+            and all(o in known or o.op.name == "constant" for o in node.operands)
+            and any(o in known for o in node.operands)
+        ):
+            known.add(node)
+    used = {o for node in order if node not in known for o in node.operands if o in known}
+    used |= known & set(roots)
+    return tuple((f"number{i}", node) for i, node in enumerate(n for n in order if n in used))
+
+
 __all__ = [
     "PROGRAMS",
     "Access",
@@ -181,6 +202,7 @@ __all__ = [
     "Store",
     "access",
     "index_axes",
+    "numbers_of",
     "offset_of",
     "strides_of",
     "tidy",

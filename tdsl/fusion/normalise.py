@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tdsl.errors import InternalError
+from tdsl.fusion.facts import with_facts
 from tdsl.fusion.lower import lowered
 from tdsl.ir.dtype import BOOL, I64
 from tdsl.ir.function import Function, Result, Shape, unit_free
@@ -40,6 +41,7 @@ from tdsl.ops import (
 )
 from tdsl.ops.base import unique_axes
 from tdsl.ops.index_inverse import invert
+from tdsl.ops.index_map import read, tidied
 from tdsl.ops.index_values import index_axes
 
 LEAVES = (input_, constant, arange, size_)
@@ -70,6 +72,7 @@ class Normal:
 
 def normalise(function: Function) -> Normal:
     """The Function in the form that kernels are cut from."""
+    function = with_facts(function)
     roots = [node for result in function.results for node in (result.node, *result.node.operands)]
     new = rewrite(roots, _visit)
     results: list[Result] = []
@@ -193,6 +196,7 @@ def _own(node: Node, result: Result) -> Node:
 
 def _choice(operands: Sequence[Node], mapping: IndexMap) -> Node:
     """An index map as reads, chosen by position where there are several pieces or a fill."""
+    mapping = tidied(mapping)
     if mapping.is_total:
         return _read(operands[0], mapping.axes, mapping.pieces[0])
     result = constant(value=mapping.fill, dtype=operands[0].dtype)
@@ -217,7 +221,7 @@ def _read(x: Node, axes: tuple[Axis, ...], piece: Piece) -> Node:
         if not moved.intersection(node.axes):
             new[node] = node
         elif node.op.family == "pointwise":
-            new[node] = keep(node, tuple(new[operand] for operand in node.operands))
+            new[node] = _folded(keep(node, tuple(new[operand] for operand in node.operands)))
         elif node.op is take:
             new[node] = _moved_take(node, axes, piece)
         else:
@@ -250,7 +254,19 @@ def _placed_read(x: Node, axes: tuple[Axis, ...], piece: Piece) -> Node:
     mapping = composed(outer, x)
     if mapping is None:
         raise InternalError("a read of a read with another fill")
-    return index(x.operands[0], map=mapping)
+    mapping = tidied(mapping)
+    return (
+        x.operands[0]
+        if x.operands[0].op is constant and mapping.is_total
+        else read(x.operands[0], mapping)
+    )
+
+
+def _folded(node: Node) -> Node:
+    """The value chosen, where the condition always holds."""
+    if node.op is where and node.operands[0].op is constant and node.operands[0]["value"]:
+        return node.operands[1]
+    return node
 
 
 def _gathered(x: Node, at: Node, axis: Axis) -> Node:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from tdsl import faults
 from tdsl.fusion.graph import Graph
 from tdsl.fusion.groups import Entry, Group, fuse
-from tdsl.fusion.kernel import PROGRAMS, Kernel, Stage, Store
+from tdsl.fusion.kernel import PROGRAMS, Kernel, Stage, Store, numbers_of
 from tdsl.fusion.layout import Layout, layout_of
 from tdsl.fusion.normalise import Normal, base_of, normalise
 from tdsl.ir.dtype import AnyDtype
@@ -194,7 +194,8 @@ class _Planner:
         outputs += [
             n for n in nodes
             if n in self.parts and n not in self.stored
-            and (alone or n not in self.pending) and self._is_kept(n, nodes)
+            and (alone or n not in self.pending)
+            and (self._is_kept(n, nodes) or (group is None and self._is_used_later(n, nodes)))
         ]  # fmt: skip
         layout = layout_of(made, [new[n] for n in outputs], frozenset(topological(made)))
         assert isinstance(layout, Layout), layout
@@ -265,7 +266,7 @@ class _Planner:
         return name
 
     def _append(self, stores: Sequence[Store], layout: Layout, new: Mapping[Node, Node]) -> None:
-        numbers = _numbers([store.node for store in stores])
+        numbers = numbers_of([store.node for store in stores])
         values = {n: input_(name=name, dtype=n.dtype, axes=()) for name, n in numbers}
         roots = substitute([store.node for store in stores], values)
         moved = dict(zip((store.node for store in stores), roots, strict=True))
@@ -291,23 +292,6 @@ class _Planner:
         stores = tuple(self._stores(node, new, is_crossed=False, is_used=used))
         reads = tuple(self.params[base_of(o)] for o in new.operands if base_of(o) in self.params)
         self.steps.append(LibraryCall(new, reads, stores))
-
-
-def _numbers(roots: Sequence[Node]) -> tuple[tuple[str, Node], ...]:
-    """The largest parts of the graph that follow from sizes alone, with names."""
-    order = topological(roots)
-    known: set[Node] = set()
-    for node in order:
-        if node.op.name == "size" or (
-            node.op.family == "pointwise"
-            and not node.axes
-            and all(o in known or o.op.name == "constant" for o in node.operands)
-            and any(o in known for o in node.operands)
-        ):
-            known.add(node)
-    used = {o for node in order if node not in known for o in node.operands if o in known}
-    used |= known & set(roots)
-    return tuple((f"number{i}", node) for i, node in enumerate(n for n in order if n in used))
 
 
 __all__ = ["Buffer", "LibraryCall", "Plan", "Step", "make_plan"]

@@ -208,15 +208,15 @@ def is_nonnegative(size: Size) -> bool:
     negative = [(m, c) for m, c in size.terms if c < 0]
     if not negative:
         return all(_atom_nonnegative(a) for m, _ in size.terms for a in m)
-    for monomial, c in negative:
-        for place, atom in enumerate(monomial):
-            bound = _upper_bound(atom)
-            if bound is None:
-                continue
-            rest = monomial[:place] + monomial[place + 1 :]
-            if all(map(_atom_nonnegative, rest)):
-                others = Size(((rest, c),))
-                return is_nonnegative(size - Size(((monomial, c),)) + others * bound)
+    places = [(m, c, place) for m, c in negative for place in range(len(m))]
+    for monomial, c, place in sorted(places, key=lambda p: p[0][p[2]].kind != "index"):
+        bound = _upper_bound(monomial[place])
+        if bound is None:
+            continue
+        rest = monomial[:place] + monomial[place + 1 :]
+        if all(map(_atom_nonnegative, rest)):
+            others = Size(((rest, c),))
+            return is_nonnegative(size - Size(((monomial, c),)) + others * bound)
     return False
 
 

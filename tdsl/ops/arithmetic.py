@@ -56,7 +56,7 @@ def _quotient_shares(g: Expr, z: Expr, x: Expr, y: Expr) -> Shares:
 floordiv = pointwise(
     "floordiv", "floor(x / y). Integers: by 0 gives 0, and the smallest by -1 wraps to itself.",
     np.floor_divide, kinds=NUMBER, domain=(REAL, POSITIVE),
-    triton={"float": "tl.floor({0} / {1})", "": "integer_floordiv({0}, {1})"},
+    triton={"float": "float_floordiv({0}, {1})", "": "integer_floordiv({0}, {1})"},
 )  # fmt: skip
 remainder = pointwise(
     "remainder", "x - y * floor(x / y), with the sign of y. Integers: by 0 gives 0.", np.remainder,

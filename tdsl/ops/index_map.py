@@ -106,6 +106,14 @@ def composed(outer: Node, inner: Node) -> IndexMap | None:
     return IndexMap(axes, tuple(pieces), first.fill if not piece.domain else second.fill)
 
 
+def tidied(mapping: IndexMap) -> IndexMap:
+    """The map without conditions that always hold."""
+    pieces = tuple(
+        Piece(p.exprs, tuple(c for c in p.domain if not _always(c))) for p in mapping.pieces
+    )
+    return IndexMap(mapping.axes, pieces, mapping.fill)
+
+
 def _differ(a: float, b: float) -> bool:
     return a != b and not (math.isnan(a) and math.isnan(b))
 

@@ -41,8 +41,8 @@ LIBDEVICE: Mapping[str, Callable[..., Any]] = {
     "div_rn": np.divide, "fast_dividef": np.divide, "fast_expf": np.exp, "fast_logf": np.log,
     "fast_tanhf": np.tanh, "pow": np.power, "rsqrt": lambda x: 1 / np.sqrt(x),
     "erf": scipy.special.erf, "erfc": scipy.special.erfc, "erfcx": scipy.special.erfcx,
-    "erfinv": scipy.special.erfinv, "lgamma": scipy.special.gammaln, "normcdf": scipy.special.ndtr,
-    "tgamma": scipy.special.gamma,
+    "erfinv": scipy.special.erfinv, "normcdf": scipy.special.ndtr, "tgamma": scipy.special.gamma,
+    "lgamma": lambda x: np.where(np.isinf(x), np.inf, scipy.special.gammaln(x)),
 }  # fmt: skip
 
 

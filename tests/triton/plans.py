@@ -71,6 +71,7 @@ def assert_same(
 ) -> None:
     """Integers and bools are equal; floats are within the tolerance; shapes and dtypes are the same."""
     expected = np.asarray(expected)
+    dtype = "f32" if expected.dtype == np.float32 else dtype
     assert actual.shape == expected.shape
     assert actual.dtype == expected.dtype
     if expected.dtype.kind in "iub":

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tdsl.errors import TdslError
+from tdsl.ir.dtype import BOOL, F32, F64, I8, I32, I64, U8, U32, Dtype
 from tdsl.ir.function import Function, Param, Result
 from tdsl.ir.node import Node
-from tdsl.ops import argmax, argmin
+from tdsl.ir.size import name
+from tdsl.ops import Pointwise, argmax, argmin, numpy_dtype
 from tdsl.transforms.inline import inline_calls
-from tests.ops.graphs import EMPTY, OPERATIONS, SIZES, Array, Env, fill, inputs, shape
+from tests.ops.graphs import EMPTY, OPERATIONS, SIZES, Array, Env, concrete, fill, inputs, shape
 from tests.triton.interpreted import repaired
 from tests.triton.plans import CONFIGURATIONS, assert_plan_is_right, configured, run_plan
 
@@ -59,3 +64,36 @@ def test_empty_axes_and_axes_of_one_element(node: Node, env: Env) -> None:
             run_plan(alone(node), env, [values[x] for x in inputs([node])])
     else:
         check(node, values, env)
+
+
+POINTWISE = [op for op in OPERATIONS if isinstance(op, Pointwise)]
+REALS = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, 1e-3, 300.0, -7.0]
+EDGES = [
+    pytest.param(op, dtype, variant, id=f"{op}{list(variant.values()) or ''}-{dtype}")
+    for op in POINTWISE
+    for dtype in (F32, F64, BOOL, I8, I32, I64, U8, U32)
+    for variant in op.variants
+    if dtype.kind in op.kinds
+]
+
+
+def points(dtype: Dtype) -> Array:
+    """The edges of a dtype."""
+    if dtype.kind == "float":
+        return np.array(REALS).astype(numpy_dtype(dtype))
+    if dtype == BOOL:
+        return np.array([False, True])
+    limits = np.iinfo(numpy_dtype(dtype))
+    wanted = [limits.min, limits.min + 1, -3, -1, 0, 1, 2, 5, 31, limits.bits, limits.max]
+    inside = [x for x in wanted if limits.min <= x <= limits.max]
+    return np.array(inside).astype(numpy_dtype(dtype))
+
+
+@pytest.mark.parametrize(("op", "dtype", "variant"), EDGES)
+def test_edges_of_dtypes(op: Pointwise, dtype: Dtype, variant: Mapping[str, Any]) -> None:
+    """NaN, infinities and zeros; overflow, division by 0, shifts beyond the width."""
+    node = op.sample(dtype, [(name("N"),)], variant)
+    kinds = [x.dtype for x in node.operands]
+    grids = np.meshgrid(*(points(concrete(kind)) for kind in kinds))
+    values = {x: grid.ravel() for x, grid in zip(node.operands, grids, strict=True)}
+    check(node, values, {"N": grids[0].size}, str(node.dtype))

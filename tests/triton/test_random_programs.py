@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from tdsl.ir import print_function
 from tdsl.ir.function import Function
 from tdsl.runtime.pipeline import executable, flatten
 from tdsl.syntax.elaboration.entry import elaborate
@@ -60,6 +61,7 @@ def check_program(program: Pair, seed: int, name: str) -> None:
 
 
 def check_graph(function: Function, seed: int, name: str) -> None:
+    note(print_function(function))
     values = arrays(seed)
     compare_both(function, ENV, [values[p] for p in PARAMS], "f64", name)
 

@@ -80,6 +80,16 @@ def remainder(x, y):
     rest = libdevice.fmod(x, y)
     return tl.where((rest != 0) & ((rest < 0) != (y < 0)), rest + y, rest)
 ''',
+    "float_floordiv": '''
+def float_floordiv(x, y):
+    """floor(x / y), from the exact remainder, so that it does not round up."""
+    rest = libdevice.fmod(x, y)
+    quotient = (x - rest) / y
+    quotient = tl.where((rest != 0) & ((rest < 0) != (y < 0)), quotient - 1.0, quotient)
+    whole = tl.floor(quotient)
+    whole = tl.where(quotient - whole > 0.5, whole + 1.0, whole)
+    return tl.where(y == 0, x / y, tl.where(quotient == 0, x / y * 0.0, whole))
+''',
     "integer_floordiv": '''
 def integer_floordiv(x, y):
     """floor(x / y); 0 where y is 0."""

@@ -27,7 +27,7 @@ from tdsl.backends.triton.names import in_parentheses
 from tdsl.backends.triton.reads import LANES, Reads
 from tdsl.fusion.layout import PROGRAMS, is_replicated
 from tdsl.fusion.offsets import located
-from tdsl.ir.dtype import BF16, BOOL, F16, F32
+from tdsl.ir.dtype import BF16, BOOL, F16, F32, I64, U64
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import ZERO
 from tdsl.ir.size import index as variable
@@ -78,7 +78,8 @@ class Values(Reads):
                 self.text[node] = self._place(place)
                 self.varying[node] = self.lanes(located(place, self.where)) & self.own_lanes
         elif node.op is input_ and node not in self.shapes:
-            self.text[node] = node["name"]
+            name, is_wide = node["name"], node.dtype in (I64, U64)
+            self.text[node] = f"tl.cast({name}, {triton_dtype(node.dtype)})" if is_wide else name
         elif node.op in (input_, take) or (node.op is index and node.operands[0] in self.shapes):
             self._load(node)
         elif node.op is index:
