@@ -40,6 +40,8 @@ TRAFFIC = 8192
 """The bytes that a program of a pointwise kernel moves."""
 WARP = 512
 """Elements for each warp: sixteen a lane, two accesses of 16 bytes in bf16."""
+SLOW = ("sin", "cos", "tan", "pow")
+"""Functions of a hundred instructions and more: fewer elements a lane keep the code short."""
 STAGED = 49152
 """Bytes of shared memory for rows that are on their way: three quarters of what every target has."""
 REGISTERS = 65536
@@ -126,22 +128,24 @@ def _pointwise(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
     """Nothing runs along the row: tiles of all elements, of rows and columns, or of rows to be added."""
     layout, crossed = kernel.layout, bool(kernel.layout.crossed)
     everything = ordered(kernel, (*layout.rows, *layout.columns))
-    tile = _power(TRAFFIC // traffic(kernel), TILE, 4 * TILE)
+    warps = 8 if any(node.op.name in SLOW and node.axes for node in kernel.nodes()) else 4
+    least = TILE * warps // 4
+    tile = _power(TRAFFIC // traffic(kernel), least, 4 * TILE)
     if crossed and not layout.columns:
-        return Schedule(everything, (), "rows", "none", True, tile, 1, 4, 3)
+        return Schedule(everything, (), "rows", "none", True, tile, 1, warps, 3)
     if not crossed and is_flat(kernel, everything):
-        return Schedule((), everything, "columns", "tiled", False, 1, tile, 4)
+        return Schedule((), everything, "columns", "tiled", False, 1, tile, warps)
     rows, columns = everything[:-1], everything[-1:]
     if crossed:
         rows, columns = ordered(kernel, layout.rows), ordered(kernel, layout.columns)
-        tile = TILE
+        tile = least
     elif is_strided(kernel, rows, columns, any_access=True):
         return Schedule(rows, columns, "both", "tiled", False, 64, 64, 8)
     block = _power(prod(map(sizes, columns)), 1, tile)
     block_rows = tile // block
     lanes: Lanes = "both" if block_rows > 1 else "columns"
     stages = 3 if crossed else 1
-    return Schedule(rows, columns, lanes, "tiled", crossed, block_rows, block, 4, stages)
+    return Schedule(rows, columns, lanes, "tiled", crossed, block_rows, block, warps, stages)
 
 
 def _strided(

@@ -54,4 +54,6 @@ def _programs(plan: Plan, sizes: Mapping[str, int], multiprocessors: int) -> int
 
     schedules = [choose(kernel, size) for kernel in plan.kernels]
     walked = [s.programs(size, multiprocessors) for s in schedules if s.walked]
-    return min(max(walked, default=1), MOST_PARTS)
+    count = min(max(walked, default=1), MOST_PARTS)
+    # A multiple of 16, so that parts side by side are read in wide accesses.
+    return count - count % 16 if count > 16 else count
