@@ -143,4 +143,3 @@ def einsum_letters(node: Node) -> str:
         letters[axis] = next(c for c in free if c not in letters.values())
     inputs = ["".join(letters[a] for a in operand.axes) for operand in node.operands]
     return f"{','.join(inputs)}->{''.join(letters[a] for a in node.axes)}"
-

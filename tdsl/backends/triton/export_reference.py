@@ -46,7 +46,8 @@ CALLS: dict[str, str] = {
     **{name: f"torch.{name}({{0}})" for name in _UNARY},
     "where": "torch.where({0}, {1}, {2})", "clamp": "torch.clamp({0}, {1}, {2})",
     "maximum": "torch.maximum({0}, {1})", "minimum": "torch.minimum({0}, {1})",
-    "pow": "torch.pow({0}, {1})", "atan2": "torch.atan2({0}, {1})", "cbrt": "torch.sign({0}) * torch.abs({0}) ** (1 / 3)",
+    "pow": "torch.pow({0}, {1})", "atan2": "torch.atan2({0}, {1})",
+    "cbrt": "torch.sign({0}) * torch.abs({0}) ** (1 / 3)",
     "floordiv": "torch.floor({0} / {1})", "remainder": "torch.remainder({0}, {1})",
     "fmod": "torch.fmod({0}, {1})", "polygamma": "torch.polygamma({n}, {0})",
     "stop_gradient": "{0}.detach()", "checkpoint": "{0}", "save": "{0}", "cast": "{0}.to({dtype})",
@@ -70,7 +71,9 @@ SCANS: dict[str, str] = {
     "cumprod": "{0}.cumprod(dim={dim}, dtype={dtype})",
     "logcumsumexp": "{0}.logcumsumexp(dim={dim})",
 }  # fmt: skip
-NO_SPELLING = {"recurrence": "torch has no linear recurrence, and no kernel of ours computes it yet"}
+NO_SPELLING = {
+    "recurrence": "torch has no linear recurrence, and no kernel of ours computes it yet"
+}
 """Operations without a spelling in torch, and why."""
 
 
@@ -104,7 +107,9 @@ class Reference:
         axes = tuple(size for size in result.shape if size.constant != 1)
         text = self._aligned(result.node, axes)
         if len(axes) != len(result.shape) or set(axes) != set(result.node.axes):
-            return f"{text}.expand({self.names.shape(axes)}).reshape({self.names.shape(result.shape)})"
+            return (
+                f"{text}.expand({self.names.shape(axes)}).reshape({self.names.shape(result.shape)})"
+            )
         return text
 
     def _node(self, node: Node) -> None:
