@@ -14,7 +14,8 @@ from pathlib import PurePath
 from typing import Any
 
 from tdsl import faults
-from tdsl.backends.triton.export import Export, print_export
+from tdsl.backends.triton.export import print_export
+from tdsl.backends.triton.export_functions import Export
 from tdsl.backends.triton.export_runtime import HELPERS
 from tdsl.backends.triton.export_sizes import RESERVED
 from tdsl.backends.triton.helpers import HELPERS as KERNEL_HELPERS
@@ -44,6 +45,11 @@ def export(
 
     Raises TdslError as a call would, and for what has no kernels.
     """
+    if target.derivations:
+        raise faults.NO_EXPORT.at(
+            name=target.definition.name,
+            reason="it is a derivative: export the function with --grad",
+        )
     wish = Wish(grad, "triton")
     tensors = [p for p in target.signature.parameters if p.is_tensor]
     names = [p.name for p in positional(target.signature, takes_cotangents=False)]
@@ -147,6 +153,8 @@ def source_of(program: Program, name: str) -> str:
 
 def _require_names(graph: Graph) -> None:
     """Refuse names that mean something else in the file. Raises TdslError."""
+    if not graph.params:
+        raise _refusal(graph, "it has no tensor parameter")
     taken = RESERVED | HELPERS.keys() | KERNEL_HELPERS.keys()
     for name in (graph.name, *(p.name for p in graph.params)):
         if name in (taken if name == graph.name else RESERVED):

@@ -6,12 +6,12 @@ relative to the largest value: a few roundings of the result's dtype, and sums i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from tdsl.backends.triton.export_reference import Reference
-from tdsl.backends.triton.export_runtime import HELPERS
-from tdsl.backends.triton.export_sizes import SizeNames, torch_name, tuple_text
+from tdsl.backends.triton.export_sizes import SizeNames, torch_name, tuple_text, unpacked
 from tdsl.backends.triton.literals import kind_of
 from tdsl.ir.dtype import may_be_float
 from tdsl.ir.function import Function, Param
@@ -68,7 +68,6 @@ def check_lines(export: Exported) -> list[list[str]]:
     """The reference, the comparison, and the call of it."""
     return [
         list(_reference(export)),
-        HELPERS["_error"].strip().split("\n"),
         list(_test(export)),
         ['if __name__ == "__main__":', "    _test()"],
     ]
@@ -84,14 +83,11 @@ def _reference(export: Exported) -> Iterator[str]:
     yield f"def _reference({', '.join(params)}):"
     yield '    """The same in plain torch, one statement for each operation: for the test alone."""'
     body = "\n".join([*reference.lines, *texts])
-    if export.axes and any(name in body for name in export.axes):
-        yield f"    {_unpacked(export.axes)} = _sizes({', '.join(params)})"
+    found = [name if re.search(rf"\b{name}\b", body) else "_" for name in export.axes]
+    if {*found} - {"_"}:
+        yield f"    {unpacked(found)} = _sizes({', '.join(params)})"
     yield from (f"    {line}" for line in reference.lines)
     yield f"    return {', '.join(texts)}"
-
-
-def _unpacked(names: Sequence[str]) -> str:
-    return f"({names[0]},)" if len(names) == 1 else ", ".join(names)
 
 
 def _test(export: Exported) -> Iterator[str]:
@@ -108,29 +104,28 @@ def _test(export: Exported) -> Iterator[str]:
     found, wanted = f"{export.name}({arguments})", f"_reference({arguments})"
     if export.count == 1:
         found, wanted = f"({found},)", f"({wanted},)"
-    yield f"    ours, theirs = {found}, {wanted}"
+    yield f"    ours = {found}"
+    yield f"    theirs = {wanted}"
     results = export.forward.results[: export.count]
     names = ["out"] if export.count == 1 else [f"out{i}" for i in range(export.count)]
     limit = [LIMITS.get(str(r.node.dtype), 0) for r in results]
     if export.backward is not None:
         floats = [i for i, r in enumerate(results) if may_be_float(r.node.dtype)]
-        chosen = (
-            "" if len(floats) == export.count else f" for i in {tuple_text([*map(str, floats)])}"
-        )
-        pick = (lambda x: f"[{x}[i]{chosen}]") if chosen else (lambda x: x)
+        ours, theirs = "ours", "theirs"
+        if len(floats) != export.count:
+            ours, theirs = (
+                tuple_text([f"{which}[{i}]" for i in floats]) for which in (ours, theirs)
+            )
         wrt = tuple_text(export.wrt)
-        yield f"    cotangents = [torch.randn_like(y) for y in {pick('theirs')}]"
-        yield f"    ours += torch.autograd.grad({pick('ours')}, {wrt}, cotangents)"
+        yield f"    cotangents = [torch.randn_like(y) for y in {theirs}]"
+        yield f"    ours += torch.autograd.grad({ours}, {wrt}, cotangents)"
         options = "allow_unused=True, materialize_grads=True"
-        yield f"    theirs += torch.autograd.grad({pick('theirs')}, {wrt}, cotangents, {options})"
+        yield f"    theirs += torch.autograd.grad({theirs}, {wrt}, cotangents, {options})"
         names += [f"d{name}" for name in export.wrt]
         dtypes = {p.name: str(p.dtype) for p in params}
         limit += [LIMITS[dtypes[name]] for name in export.wrt]
-    shown = ", ".join(
-        f'"{n}": {bound:.0e}' if bound else f'"{n}": 0'
-        for n, bound in zip(names, limit, strict=True)
-    )
-    yield f"    limits = {{{shown}}}"
+    shown = [f'"{n}": {most:g}' for n, most in zip(names, limit, strict=True)]
+    yield f"    limits = {{{', '.join(shown)}}}"
     yield "    errors = map(_error, ours, theirs)"
     yield "    for (name, limit), error in zip(limits.items(), errors, strict=True):"
     yield '        print(f"{name}: error {error:.1e}, limit {limit:.0e}")'

@@ -45,11 +45,10 @@ def gathered(node: Node, speller: Speller) -> str:
     """An index map, or a gather."""
     places = _Places(node.axes, speller)
     if node.op is index:
-        fill = literal(node["map"].fill)
-        text = ""
+        read = literal(node["map"].fill)
         for x, piece in zip(node.operands, node["map"].pieces, strict=True):
-            text = places.piece(x, piece, text or f"{fill}")
-        return text
+            read = places.piece(x, piece, read)
+        return f"{read}.expand({speller.names.shape(node.axes)})"
     x, at = node.operands
     axis = node["axis"]
     if axis not in x.axes:
@@ -86,26 +85,23 @@ class _Places:
 
     def piece(self, x: Node, piece: Piece, otherwise: str) -> str:
         """The operand at a piece's places, and something else outside of its domain."""
-        names, places = self.speller.names, dict(piece.exprs)
+        names, lines = self.speller.names, self.speller.lines
+        exprs = dict(piece.exprs)
         inside = " & ".join(self.conditions(piece.domain))
-        if inside:
-            bound = names.fresh("inside")
-            self.speller.lines.append(f"{bound} = {inside}")
-            inside = bound
         indices = []
         for axis in x.axes:
-            place = places.get(axis, variable(axis))
+            place = exprs.get(axis, variable(axis))
             text = names.text(place, self._atom)
-            if inside and index_axes(place):
+            if inside and place != variable(axis) and index_axes(place):
                 text = f"{in_parentheses(text)}.clamp(0, {names.factor(axis)} - 1)"
             indices.append(text)
-        read = (
-            f"{self.speller.tensor(x)}[{', '.join(indices)}]" if indices else self.speller.tensor(x)
-        )
-        shape = f".expand({names.shape(self.axes)})"
+        text = self.speller.tensor(x) + (f"[{', '.join(indices)}]" if indices else "")
         if not inside:
-            return read + shape
-        return f"torch.where({inside}, {read}, {otherwise}){shape}"
+            return text
+        there, read = names.fresh("inside"), names.fresh("read")
+        lines.append(f"{there} = {inside}")
+        lines.append(f"{read} = torch.where({there}, {text}, {otherwise})")
+        return read
 
     def conditions(self, domain: Iterable[Condition]) -> list[str]:
         """The conditions of a domain."""

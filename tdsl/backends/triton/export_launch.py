@@ -8,7 +8,7 @@ from tensors and sizes to the plan's results. Between: blocks and programs follo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tdsl.backends.triton.export_library import is_whole, library_lines
 from tdsl.backends.triton.export_sizes import SizeNames, number_text, torch_name
@@ -21,17 +21,19 @@ from tdsl.fusion.plan import LibraryCall, Plan
 from tdsl.fusion.schedule import MOST_PARTS, WHOLE_LIMIT, Schedule
 from tdsl.ir.size import ONE, Size
 
+LONG_GRID = 40
+"""From so many characters on a grid has a line of its own."""
+
 
 @dataclass
 class Launcher:
-    """Statements that run a plan; `used` are the helpers that they call."""
+    """Statements that run a plan."""
 
     plan: Plan
     module: TritonModule
     names: SizeNames
     variables: Mapping[str, str]
     device: str
-    used: set[str] = field(default_factory=set)
 
     def lines(self) -> list[str]:
         """The body of the launcher, but for its `return`."""
@@ -54,7 +56,6 @@ class Launcher:
                 launch = next(launches)
                 steps += launch.lines()
         if plans:
-            self.used.add("_on_device")
             lines.append(f"with _on_device({self.device}):")
             steps = [f"    {line}" for line in steps]
         return [*lines, *steps]
@@ -72,7 +73,6 @@ class Launcher:
         )  # fmt: skip
 
     def _programs(self, walked: Sequence[_Launch]) -> Iterator[str]:
-        self.used |= {"_programs"}
         counts = [f"_programs({launch.row_blocks()}, {self.device})" for launch in walked]
         most = counts[0] if len(counts) == 1 else f"max({', '.join(counts)})"
         yield f"programs = min({most}, {MOST_PARTS})"
@@ -107,7 +107,6 @@ class _Launch:
         return self.owner.names.text(total)
 
     def _power(self, count: str, least: int, most: int) -> str:
-        self.owner.used.add("_power_of_2")
         return f"_power_of_2({count}, {least}, {most})"
 
     def blocks(self) -> Iterator[str]:
@@ -168,12 +167,15 @@ class _Launch:
             if text is None:
                 raise InternalError(f"`{values[name].op}` of sizes has no spelling in Python")
             arguments.append(text)
-            if "_quotient" in text:
-                self.owner.used.add("_quotient")
         for name, value in printed.constants:
             arguments.append(f"{name}={self.constants.get(name, str(value))}")
         arguments.append(f"num_warps={self._warps()}")
-        yield f"{printed.name}[({self._grid()},)]({', '.join(arguments)})"
+        grid = f"({self._grid()},)"
+        if len(grid) > LONG_GRID:
+            name = f"grid_{self.number}" if self.number else "grid"
+            yield f"{name} = {grid}"
+            grid = name
+        yield f"{printed.name}[{grid}]({', '.join(arguments)})"
 
 
 def reason(schedule: Schedule) -> str:

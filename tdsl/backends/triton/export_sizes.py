@@ -95,7 +95,8 @@ class SizeNames:
         if atom.kind in ("min", "max"):
             return f"{atom.kind}({a}, {b})"
         sign = "//" if atom.kind == "floordiv" else "%"
-        if atom.args[1].constant:
+        is_position = any(inner.kind == "index" for inner in atom.args[0].atoms())
+        if is_position or atom.args[1].constant:
             return f"({a} {sign} {b})"
         return f"({a} {sign} {b} if {b} else 0)"
 
@@ -131,11 +132,7 @@ class SizeNames:
         if shape and plain and len(fresh) == len(shape):
             yield rank
             names = [self.axis(size.atom) for size in shape if size.atom]
-            yield (
-                f"{names[0]}, = {name}.shape"
-                if len(names) == 1
-                else (f"{', '.join(names)} = {name}.shape")
-            )
+            yield f"{unpacked(names)} = {name}.shape"
             known |= {size.atom for size in shape if size.atom}
             return
         found = [size for size in shape if _names(size) - known]
@@ -193,7 +190,7 @@ def number_text(node: Node, names: SizeNames) -> str | None:
             whole = inner.operands[0].dtype.kind != "float" or kind in "fb"  # type: ignore[union-attr]
             texts[inner] = operands[0] if whole and kind != "b" else f"int({operands[0]})"
         elif inner.op.name == "div" and (literal_value(operands[1]) or 0) > 0:
-            texts[inner] = " / ".join(map(in_parentheses, operands))
+            texts[inner] = "{} / {}".format(*map(in_parentheses, operands))
         elif inner.op.name in _NUMBERS:
             inside = "(" in _NUMBERS[inner.op.name]
             parts = operands if inside else list(map(in_parentheses, operands))
@@ -226,6 +223,11 @@ def in_parentheses(text: str) -> str:
 def tuple_text(items: Sequence[str]) -> str:
     """The items as a tuple."""
     return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+
+
+def unpacked(names: Sequence[str]) -> str:
+    """The names as a target of an assignment from a tuple."""
+    return f"({names[0]},)" if len(names) == 1 else ", ".join(names)
 
 
 def quoted(text: str) -> str:
