@@ -288,6 +288,6 @@ def _gathered(x: Node, at: Node, axis: Axis) -> Node:
 
 
 def _taken(x: Node, at: Node, axis: Axis) -> Node:
-    """A gather from memory: from a copy of what is made from positions."""
-    made = base_of(x).op.family == "constant" and x.op is index
-    return take(cast(x, dtype=x.dtype) if made else x, at, axis=axis)
+    """A gather from memory: from a copy of what lies there only at other places along the axis."""
+    moved = x.op is index and (axis in x["map"].axes or base_of(x).op.family == "constant")
+    return take(cast(x, dtype=x.dtype) if moved else x, at, axis=axis)
