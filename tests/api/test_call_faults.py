@@ -63,8 +63,8 @@ X, W = np.ones((2, 3)), np.ones(3)
 F = np.ones(4, np.float32)
 
 
-TAKEN = tdsl.compile("def f(x: T[N], i: i64[M]) -> T[M]:\n    return take(x, i, axis=N)\n")
-ROOTS = tdsl.compile("def g(x: T[N]) -> f64:\n    return sum(sqrt(cast(x, f64)))\n")
+TAKEN: Any = tdsl.compile("def f(x: T[N], i: i64[M]) -> T[M]:\n    return take(x, i, axis=N)\n")
+ROOTS: Any = tdsl.compile("def g(x: T[N]) -> f64:\n    return sum(sqrt(cast(x, f64)))\n")
 TABLE = np.ones(4, np.float32)
 EPS = 0.25
 

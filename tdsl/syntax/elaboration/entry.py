@@ -163,8 +163,8 @@ def elaborate(
     """The IR of a function.
 
     `statics` are values of static parameters (defaults otherwise), `ranks` the number of axes of each
-    pack, `given` the optional tensors that are passed (None: all), `dtypes` of variables, `work` the budget.
-    Raises TdslError with every independent fault found.
+    pack, `given` the optional tensors that are passed (None: all), `dtypes` of variables, `work` the
+    budget. Raises TdslError with every independent fault found.
     """
     function = function_value(program, name)
     work = work or Work()
@@ -173,7 +173,7 @@ def elaborate(
     graph = _elaborate(function, statics or {}, ranks, given, dtypes or {}, work)
     floating = {n: DtypeVar(n, is_float=True) for n, kind in graph.dtype_vars if kind == "float"}
     if floating:
-        known = {**(dtypes or {}), **floating}
+        known: dict[str, Dtype | DtypeVar] = {**(dtypes or {}), **floating}
         graph = _elaborate(function, statics or {}, ranks, given, known, work)
     for kind, wrt, _ in function.derivative:
         try:
