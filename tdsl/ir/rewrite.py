@@ -51,11 +51,11 @@ def substitute(roots: Sequence[Node], values: Mapping[Node, Node]) -> tuple[Node
 
 
 def moved_origins(origins: Mapping[Node, Origin], new: Mapping[Node, Node]) -> dict[Node, Origin]:
-    """The origins of the new nodes: those of the old ones, the first where several meet."""
+    """The origins of the new nodes: those of the old ones, where several meet the first with a name."""
     moved: dict[Node, Origin] = {}
     for old, node in new.items():
-        if old in origins:
-            moved.setdefault(node, origins[old])
+        if old in origins and (node not in moved or not moved[node].name):
+            moved[node] = origins[old]
     return moved
 
 

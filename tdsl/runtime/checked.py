@@ -18,6 +18,9 @@ from tdsl.ir.size import Size
 from tdsl.ops import scatter, take
 from tdsl.runtime.interpreter import Array, prepare
 
+DERIVED = "derivative of "
+"""Begins the name of a place that a derivative's node has from the source's node."""
+
 
 def run_checked(
     function: Function, sizes: Mapping[str, int], arrays: Sequence[Array]
@@ -60,12 +63,21 @@ def _is_finite(values: Sequence[Any]) -> bool:
 
 
 def _nearest_origins(function: Function) -> dict[Node, Origin]:
-    """For each node its own origin, or that of the first named value made of it."""
+    """For each node its own origin, or that of the first value made of it, or of what it is made of.
+
+    The last are nodes of a derivative: they are told of at the value that they are a derivative of.
+    """
     found = dict(function.origins)
-    for node in reversed(function.nodes()):
+    nodes = function.nodes()
+    for node in reversed(nodes):
         if node in found:
             for operand in node.operands:
                 found.setdefault(operand, found[node])
+    for node in nodes:
+        nearest = next((found[o] for o in reversed(node.operands) if o in found), None)
+        if node not in found and nearest is not None:
+            name = nearest.name if nearest.name.startswith(DERIVED) else DERIVED + nearest.name
+            found[node] = Origin(name, nearest.span)
     return found
 
 
@@ -74,4 +86,9 @@ def _span(origin: Origin | None) -> tuple[Any, ...]:
 
 
 def _name(origin: Origin | None) -> str:
-    return f" for `{origin.name}`" if origin is not None else ""
+    if origin is None or not origin.name:
+        return ""
+    if origin.name.startswith(DERIVED):
+        of = origin.name.removeprefix(DERIVED)
+        return f", in the derivative of `{of}`" if of else ", in the derivative of what stands here"
+    return f" for `{origin.name}`"

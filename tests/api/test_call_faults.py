@@ -16,7 +16,7 @@ import torch
 import tdsl
 from tdsl.errors import TdslError
 from tdsl.faults import catalogue
-from tdsl.kernels import activations
+from tdsl.kernels import activations, losses, norms
 from tdsl.syntax.elaboration.entry import check_program
 from tdsl.syntax.elaboration.program import load_program
 
@@ -63,6 +63,8 @@ X, W = np.ones((2, 3)), np.ones(3)
 F = np.ones(4, np.float32)
 
 
+TAKEN: Any = tdsl.compile("def f(x: T[N], i: i64[M]) -> T[M]:\n    return take(x, i, axis=N)\n")
+ROOTS: Any = tdsl.compile("def g(x: T[N]) -> f64:\n    return sum(sqrt(cast(x, f64)))\n")
 TABLE = np.ones(4, np.float32)
 EPS = 0.25
 
@@ -151,7 +153,12 @@ ROWS: list[tuple[str, Callable[[], object], str]] = [
     ("E0212", lambda: tdsl.grad(None), "not a NoneType"),  # type: ignore[arg-type]
     ("E0212", lambda: tdsl.vjp(bare), "@tdsl.jit"),  # type: ignore[arg-type]
     ("E0212", lambda: tdsl.grad(M), "`.scale`, `.typed`"),
-    ("E0229", lambda: activations.relu(np.arange(3)), "`relu` needs floating values, not i64"),
+    ("E0229", lambda: activations.relu(np.arange(3)), "`x` of `relu` needs floating values, not i64"),
+    ("E0229", lambda: losses.nll(X, np.zeros(2)), "`labels` of `nll` needs integers, not f64(.|\n)*labels.astype"),
+    ("E0229", lambda: norms.rms_norm(X.astype("i4")), "`x` of `rms_norm` needs floating values, not i32"),
+    ("E0229", lambda: norms.rms_norm(X, np.ones(3, "i8")), "`w` of `rms_norm` needs floating"),
+    ("E0402", lambda: TAKEN.using(checked=True)(F, np.array([9])), r"2:12(.|\n)*index 9 lies outside"),
+    ("E0403", lambda: tdsl.grad(ROOTS).using(checked=True)(F * 0), r"2:16(.|\n)*in the derivative of"),
     ("E0308", lambda: tdsl.compile(3), "not an int"),  # type: ignore[arg-type]
     ("E0308", lambda: tdsl.compile(b"N = 1"), "not a bytes"),  # type: ignore[arg-type]
     ("E0308", lambda: tdsl.load(3), "not an int"),  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from tdsl import faults
 from tdsl.errors import TdslError, combine
 from tdsl.ir.dtype import DTYPES, Dtype, DtypeVar, compute
-from tdsl.ir.function import Function, Param, Result, unit_free
+from tdsl.ir.function import DtypeKind, Function, Param, Result, unit_free
 from tdsl.ops import cast_to, input_
 from tdsl.syntax import ast
 from tdsl.syntax.elaboration import (  # noqa: F401  (each enters its built-ins and handlers)
@@ -28,7 +28,7 @@ from tdsl.syntax.elaboration.axes import axes_of
 from tdsl.syntax.elaboration.calculus import derivative_of, wrong_decorators
 from tdsl.syntax.elaboration.calls import check_static, invoke, typed_results
 from tdsl.syntax.elaboration.expressions import Poisoned, evaluate, static_value
-from tdsl.syntax.elaboration.frame import Blame, Frame, Session
+from tdsl.syntax.elaboration.frame import KIND_TEXT, Blame, Frame, Session, allowed
 from tdsl.syntax.elaboration.program import Program, link_what_can_be
 from tdsl.syntax.elaboration.scope import unknown_names
 from tdsl.syntax.elaboration.statements import MAX_NESTING, run
@@ -164,11 +164,12 @@ def elaborate(
 
     `statics` are values of static parameters (defaults otherwise), `ranks` the number of axes of each
     pack, `given` the optional tensors that are passed (None: all), `dtypes` of variables, `work` the
-    budget.
-    Raises TdslError with every independent fault found.
+    budget. Raises TdslError with every independent fault found.
     """
     function = function_value(program, name)
     work = work or Work()
+    if dtypes:
+        _check_dtypes(function, _open_kinds(function, statics or {}, ranks, given, work), dtypes)
     graph = _elaborate(function, statics or {}, ranks, given, dtypes or {}, work)
     floating = {n: DtypeVar(n, is_float=True) for n, kind in graph.dtype_vars if kind == "float"}
     if floating:
@@ -181,6 +182,36 @@ def elaborate(
             place = program.constants[name].value.span
             raise Frame(Session(), program, "").located(error, place) from None
     return replace(graph, name=name)
+
+
+def _open_kinds(
+    function: FunctionValue,
+    statics: Mapping[str, Static],
+    ranks: Mapping[str, int] | None,
+    given: frozenset[str] | None,
+    work: Work,
+) -> dict[str, DtypeKind]:
+    """What each dtype variable may be, as `lower` prints it; nothing if that cannot be told."""
+    try:
+        return dict(_elaborate(function, statics, ranks, given, {}, work).dtype_vars)
+    except (TdslError, Poisoned):  # elaboration with the dtypes tells of the fault
+        return {}
+
+
+def _check_dtypes(
+    function: FunctionValue, kinds: Mapping[str, DtypeKind], dtypes: Mapping[str, Dtype]
+) -> None:
+    """Raise TdslError for a parameter whose dtype is not of the kind that its uses need."""
+    definition = function.definition
+    for param in definition.params:
+        kind, dtype = kinds.get(param.type.dtype, "any"), dtypes.get(param.type.dtype)
+        if dtype is not None and not is_static(param) and not allowed(dtype, kind):
+            to = "int64" if kind == "int" else "float32"
+            use = f"`{param.name}` of `{function.name}`"
+            raise Frame(Session(), function.program, definition.name).fail(
+                faults.WRONG_DTYPE, param.span, use=use, kind=KIND_TEXT[kind], dtype=dtype,
+                hint=f"convert it: `{param.name}.astype(np.{to})`, in torch `.to(torch.{to})`",
+            )  # fmt: skip
 
 
 def _elaborate(

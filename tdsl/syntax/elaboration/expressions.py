@@ -69,7 +69,10 @@ def evaluate(frame: Frame, expr: ast.Expr) -> Meaning:
     frame.session.work.spend(1)
     if isinstance(expr, ast.Binary):
         return _chain(frame, expr)
-    return HANDLERS[type(expr)](frame, expr)
+    meaning = HANDLERS[type(expr)](frame, expr)
+    if isinstance(meaning, Value) and not meaning.weak:
+        frame.note(meaning, "", expr.span)
+    return meaning
 
 
 def tensor(frame: Frame, expr: ast.Expr, what: str = "a value") -> Value:
@@ -148,7 +151,8 @@ def _chain(frame: Frame, expr: ast.Binary) -> Meaning:
     meaning = evaluate(frame, innermost)
     for link in reversed(links):
         left = as_value(frame, meaning, link.left.span)
-        meaning = binary(frame, link, left, tensor(frame, link.right))
+        value = binary(frame, link, left, tensor(frame, link.right))
+        meaning = value if value.weak else frame.note(value, "", link.span)
     return meaning
 
 

@@ -113,8 +113,10 @@ class Frame:
         self.session.checks[Check(left, relation, right, why, span, source)] = None
 
     def note(self, value: Value, name: str, span: Span) -> Value:
-        """Remember what the source calls a value."""
-        self.session.origins.setdefault(value.node, Origin(name, span))
+        """Remember where a value stands first, and what the source calls it first, if it has a name."""
+        known = self.session.origins.get(value.node)
+        if known is None or (name and not known.name):
+            self.session.origins[value.node] = Origin(name, span)
         return value
 
     def constrain(self, dtype: AnyDtype, kind: DtypeKind, span: Span, use: str) -> None:
