@@ -203,7 +203,7 @@ class _Printer(Values):
         known, fills = dict(self.text), dict(self.fills)
         self._column_loop()
         values = [*(n.operands[0] for n in (*reductions, *across)), *(s.node for s in stores)]
-        inside = set(topological(values))
+        inside = set(topological(values, stop=known))
         self.emit(n for n in self.nodes if n in inside)
         for node in (*reductions, *(n for n in across if not n.axes)):
             value = reduced(node, self.masked(node, node.operands[0], {"column"}), "0")
