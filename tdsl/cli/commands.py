@@ -16,7 +16,6 @@ from tdsl.cli.kernels import kernels_document, kernels_text
 from tdsl.errors import TdslError, combine
 from tdsl.ir.dtype import may_be_float
 from tdsl.ops import numpy_dtype
-from tdsl.runtime.export import export as export_function
 from tdsl.runtime.function import Function
 from tdsl.runtime.lowered import Lowered, parse_spec
 from tdsl.syntax.ast import FunctionDef, Module, dump
@@ -157,7 +156,7 @@ def export(options: Namespace) -> Outcome:
     given: dict[str, Any] = {name: parse_spec(text) for name, text in options.arg}
     given |= _statics(options, function)
     grad = (_names(options) or True) if options.grad is not None else None
-    text = export_function(function.target, (), given, grad)
+    text = function.export(grad=grad, **given)
     _write(options.out, text)
     _say(options, f"wrote {options.out}")
     return {"function": function.__name__, "out": options.out, "lines": text.count("\n")}, 0

@@ -22,6 +22,7 @@ from tdsl.runtime.backends import require_backend
 from tdsl.runtime.binding import python_signature
 from tdsl.runtime.call import Call, Target, compile_call
 from tdsl.runtime.definition import Mode, remember
+from tdsl.runtime.export import export
 from tdsl.runtime.lowered import Lowered, Wish, lower
 from tdsl.runtime.pipeline import Derivation
 
@@ -194,3 +195,13 @@ class Function:
         """
         require_backend(backend)
         return lower(self.target, specs, static, Wish(grad, backend, target))
+
+    def export(
+        self, *specs: Any, grad: bool | str | Sequence[str] | None = None, **static: Any
+    ) -> str:
+        """The text of a Python file with the function's Triton kernels, which runs without tdsl.
+
+        Specs choose dtypes and ranks; sizes stay run-time values. `grad` is as in `lower`. Raises
+        TdslError as a call would, and for operations that no kernel computes.
+        """
+        return export(self.target, specs, static, grad)

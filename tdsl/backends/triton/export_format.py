@@ -37,7 +37,7 @@ def _tidy(line: str) -> str:
         place = (start + 1, end - 1) if inner else (start, end)
         if (inner or value) and len(_parts(line[place[0] + 1 : place[1]], keep_last=True)) == 1:
             drop |= {*place}
-    return "".join(sign for place, sign in enumerate(line) if place not in drop)
+    return _tidy("".join(s for i, s in enumerate(line) if i not in drop)) if drop else line
 
 
 def _broken(line: str) -> Iterator[str]:
