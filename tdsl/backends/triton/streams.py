@@ -115,7 +115,7 @@ class Streams(Values):
         for node in reductions:
             self._begin(node)
         values = [*(n.operands[0] for n in (*reductions, *across)), *(s.node for s in stores)]
-        inside = set(topological(values))
+        inside = set(topological(values, stop=set(self.text)))
         scans = [n for n in self.nodes if n in inside and n.op.family == "scan"]
         for node in scans:
             self._begin_running(node)
