@@ -82,9 +82,12 @@ class Frame:
 
     def located(self, error: TdslError, span: Span) -> TdslError:
         """The error at a place of this function, where it has none of its own."""
-        source = self.program.line(span)
+        places = [(d, d.span or span) for d in error.errors]
         return type(error)(
-            tuple(d if d.span else replace(d, span=span, source=source) for d in error.errors)
+            tuple(
+                d if d.source else replace(d, span=place, source=self.program.line(place))
+                for d, place in places
+            )
         )
 
     def require(
