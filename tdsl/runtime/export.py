@@ -26,7 +26,8 @@ from tdsl.runtime.binding import bind, positional
 from tdsl.runtime.call import Target, static_values
 from tdsl.runtime.lowered import Wish, lower
 from tdsl.runtime.pipeline import Choice, compile_function, flatten
-from tdsl.syntax.elaboration.entry import Parameter
+from tdsl.syntax import ast
+from tdsl.syntax.elaboration.entry import Parameter, constants
 from tdsl.syntax.elaboration.program import Program
 from tdsl.syntax.elaboration.types import expr_text
 from tdsl.transforms.differentiate import vjp
@@ -129,12 +130,21 @@ def _export(
 
 
 def _statics(target: Target, given: Mapping[str, Any]) -> list[str]:
-    """Each static parameter with its value, as the source writes it."""
+    """Each static parameter with its value."""
+    known = constants(target.definition.source)
 
     def shown(parameter: Parameter) -> str:
-        if parameter.name in given:
-            return repr(given[parameter.name])
-        return expr_text(parameter.default) if parameter.default is not None else ""
+        match parameter.default:
+            case _ if parameter.name in given:
+                return repr(given[parameter.name])
+            case ast.String(value=value) | ast.Boolean(value=value):
+                return repr(value)
+            case ast.Name(id=name) if name in known:
+                return repr(known[name])
+            case None:
+                return ""
+            case default:
+                return expr_text(default)
 
     own = [p for p in target.signature.parameters if not p.is_tensor]
     return [f"{p.name} = {shown(p)}" for p in own]

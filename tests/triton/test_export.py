@@ -235,7 +235,7 @@ def test_arguments_that_do_not_fit_are_told() -> None:
         ((x.double(), w), "x is torch.float64, not torch.float32"),
         (
             (torch.randn(1, 16385), torch.ones(16385)),
-            "a row has 16385 elements; these kernels hold 16384",
+            "these kernels hold rows of 16384, not 16385",
         ),
     ]:
         with pytest.raises(ValueError, match=message):
