@@ -17,7 +17,7 @@ from tdsl import faults
 from tdsl.backends.triton.export import print_export
 from tdsl.backends.triton.export_functions import Export
 from tdsl.backends.triton.export_runtime import HELPERS
-from tdsl.backends.triton.export_sizes import RESERVED
+from tdsl.backends.triton.export_sizes import is_reserved
 from tdsl.backends.triton.helpers import HELPERS as KERNEL_HELPERS
 from tdsl.errors import TdslError
 from tdsl.ir.dtype import F32, I64, Dtype, may_be_float
@@ -165,9 +165,9 @@ def _require_names(graph: Graph) -> None:
     """Refuse names that mean something else in the file. Raises TdslError."""
     if not graph.params:
         raise _refusal(graph, "it has no tensor parameter")
-    taken = RESERVED | HELPERS.keys() | KERNEL_HELPERS.keys()
+    helpers = HELPERS.keys() | KERNEL_HELPERS.keys()
     for name in (graph.name, *(p.name for p in graph.params)):
-        if name in (taken if name == graph.name else RESERVED):
+        if is_reserved(name) or name in HELPERS or (name == graph.name and name in helpers):
             raise _refusal(graph, f"`{name}` has a meaning in the generated Python file")
 
 

@@ -138,7 +138,7 @@ def _backward(export: Export, backward: Function) -> Iterator[str]:
     names = [param.name for param in backward.params]
     saved, cotangents = names[:count], names[count:]
     incoming = dict(zip(_floats(export), cotangents, strict=True))
-    given = [incoming.get(i, "_") for i in range(export.count)]
+    given = [incoming.get(i, f"_{i}") for i in range(export.count)]
     yield f"def backward(ctx, {', '.join(given)}):"
     if saved:
         yield f"    {unpacked(saved)} = ctx.saved_tensors"
