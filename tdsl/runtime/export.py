@@ -17,7 +17,7 @@ from tdsl import faults
 from tdsl.backends.triton.export import print_export
 from tdsl.backends.triton.export_functions import Export
 from tdsl.backends.triton.export_runtime import HELPERS
-from tdsl.backends.triton.export_sizes import RESERVED
+from tdsl.backends.triton.export_sizes import is_reserved
 from tdsl.backends.triton.helpers import HELPERS as KERNEL_HELPERS
 from tdsl.errors import TdslError
 from tdsl.ir.dtype import F32, I64, Dtype, may_be_float
@@ -26,7 +26,8 @@ from tdsl.runtime.binding import bind, positional
 from tdsl.runtime.call import Target, static_values
 from tdsl.runtime.lowered import Wish, lower
 from tdsl.runtime.pipeline import Choice, compile_function, flatten
-from tdsl.syntax.elaboration.entry import Parameter
+from tdsl.syntax import ast
+from tdsl.syntax.elaboration.entry import Parameter, constants
 from tdsl.syntax.elaboration.program import Program
 from tdsl.syntax.elaboration.types import expr_text
 from tdsl.transforms.differentiate import vjp
@@ -129,12 +130,21 @@ def _export(
 
 
 def _statics(target: Target, given: Mapping[str, Any]) -> list[str]:
-    """Each static parameter with its value, as the source writes it."""
+    """Each static parameter with its value."""
+    known = constants(target.definition.source)
 
     def shown(parameter: Parameter) -> str:
-        if parameter.name in given:
-            return repr(given[parameter.name])
-        return expr_text(parameter.default) if parameter.default is not None else ""
+        match parameter.default:
+            case _ if parameter.name in given:
+                return repr(given[parameter.name])
+            case ast.String(value=value) | ast.Boolean(value=value):
+                return repr(value)
+            case ast.Name(id=name) if name in known:
+                return repr(known[name])
+            case None:
+                return ""
+            case default:
+                return expr_text(default)
 
     own = [p for p in target.signature.parameters if not p.is_tensor]
     return [f"{p.name} = {shown(p)}" for p in own]
@@ -155,9 +165,9 @@ def _require_names(graph: Graph) -> None:
     """Refuse names that mean something else in the file. Raises TdslError."""
     if not graph.params:
         raise _refusal(graph, "it has no tensor parameter")
-    taken = RESERVED | HELPERS.keys() | KERNEL_HELPERS.keys()
+    helpers = HELPERS.keys() | KERNEL_HELPERS.keys()
     for name in (graph.name, *(p.name for p in graph.params)):
-        if name in (taken if name == graph.name else RESERVED):
+        if is_reserved(name) or name in HELPERS or (name == graph.name and name in helpers):
             raise _refusal(graph, f"`{name}` has a meaning in the generated Python file")
 
 

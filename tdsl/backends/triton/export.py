@@ -127,7 +127,9 @@ def _sizes(
     for line in solving:
         yield f"    {line}"
     for length in _held(passes):
-        told = f'f"a row has {{{length}}} elements; these kernels hold {WHOLE_LIMIT}"'
+        told = (
+            f'f"these kernels hold rows of {WHOLE_LIMIT}, not {{{length}}}: export for longer ones"'
+        )
         yield f"    _require({length} <= {WHOLE_LIMIT}, {told})"
     yield f"    return {axes[0] + ',' if len(axes) == 1 else ', '.join(axes) or '()'}"
 

@@ -95,45 +95,58 @@ def tensor_of(function: Function) -> str | None:
 
 def autograd_lines(export: Export) -> Iterator[str]:
     """The class that torch's autograd calls."""
-    if export.backward is None:
-        return
-    params, axes = [p.name for p in export.forward.params], export.axes
-    floats = [i for i, r in enumerate(export.forward.results[: export.count])
-              if may_be_float(r.node.dtype)]  # fmt: skip
-    cotangents = [p.name for p in export.backward.params[len(export.kept) + len(export.saved) :]]
-    saved = [p.name for p in export.backward.params[: len(export.kept) + len(export.saved)]]
-    incoming = dict(zip(floats, cotangents, strict=True))
-    given = [incoming.get(i, "_") for i in range(export.count)]
     yield f"class {export.class_name}(torch.autograd.Function):"
     yield '    """The forward pass, and the backward pass on what it saves."""'
     yield ""
     yield "    @staticmethod"
-    yield f"    def forward(ctx, {', '.join([*params, *axes])}):"
-    copies = ", ".join(f"{name}.contiguous()" for name in params)
-    if len(f"        {', '.join(params)} = {copies}") <= WIDTH:
-        yield f"        {', '.join(params)} = {copies}"
+    yield from (f"    {line}" for line in _forward(export))
+    if export.backward is not None:
+        yield ""
+        yield "    @staticmethod"
+        yield "    @torch.autograd.function.once_differentiable"
+        yield from (f"    {line}" for line in _backward(export, export.backward))
+
+
+def _floats(export: Export) -> list[int]:
+    """Which results may have gradients."""
+    results = export.forward.results[: export.count]
+    return [i for i, result in enumerate(results) if may_be_float(result.node.dtype)]
+
+
+def _forward(export: Export) -> Iterator[str]:
+    params, axes = [p.name for p in export.forward.params], export.axes
+    yield f"def forward(ctx, {', '.join([*params, *axes])}):"
+    copies = f"{', '.join(params)} = {', '.join(f'{name}.contiguous()' for name in params)}"
+    if len(copies) + 8 <= WIDTH:
+        yield f"    {copies}"
     else:
-        yield from (f"        {name} = {name}.contiguous()" for name in params)
+        yield from (f"    {name} = {name}.contiguous()" for name in params)
     call = f"_launch_forward({', '.join([*params, *axes])})"
-    yield f"        {', '.join(export.outputs)} = {call}"
-    whole = [o for i, o in enumerate(export.outputs[: export.count]) if i not in floats]
+    yield f"    {', '.join(export.outputs)} = {call}"
+    results, floats = export.outputs[: export.count], _floats(export)
+    whole = [name for i, name in enumerate(results) if i not in floats]
     if whole:
-        yield f"        ctx.mark_non_differentiable({', '.join(whole)})"
+        yield f"    ctx.mark_non_differentiable({', '.join(whole)})"
     kept = [*export.kept, *(export.outputs[i] for i in export.saved)]
-    yield f"        ctx.save_for_backward({', '.join(kept)})"
-    yield f"        ctx.sizes = {tuple_text(axes)}"
-    yield f"        return {', '.join(export.outputs[: export.count])}"
-    yield ""
-    yield "    @staticmethod"
-    yield "    @torch.autograd.function.once_differentiable"
-    yield f"    def backward(ctx, {', '.join(given)}):"
+    yield f"    ctx.save_for_backward({', '.join(kept)})"
+    yield f"    ctx.sizes = {tuple_text(axes)}"
+    yield f"    return {', '.join(results)}"
+
+
+def _backward(export: Export, backward: Function) -> Iterator[str]:
+    count = len(export.kept) + len(export.saved)
+    names = [param.name for param in backward.params]
+    saved, cotangents = names[:count], names[count:]
+    incoming = dict(zip(_floats(export), cotangents, strict=True))
+    given = [incoming.get(i, f"_{i}") for i in range(export.count)]
+    yield f"def backward(ctx, {', '.join(given)}):"
     if saved:
-        yield f"        {unpacked(saved)} = ctx.saved_tensors"
+        yield f"    {unpacked(saved)} = ctx.saved_tensors"
     passed = [*saved, *(f"{name}.contiguous()" for name in cotangents), "*ctx.sizes"]
-    yield f"        {', '.join(export.gradients)} = _launch_backward({', '.join(passed)})"
+    yield f"    {', '.join(export.gradients)} = _launch_backward({', '.join(passed)})"
     gradients = dict(zip(export.wrt, export.gradients, strict=True))
-    shares = [gradients.get(name, "None") for name in params] + ["None"] * len(axes)
-    yield f"        return {', '.join(shares)}"
+    shares = [gradients.get(param.name, "None") for param in export.forward.params]
+    yield f"    return {', '.join([*shares, *['None'] * len(export.axes)])}"
 
 
 def public_lines(export: Export) -> Iterator[str]:
@@ -147,8 +160,8 @@ def public_lines(export: Export) -> Iterator[str]:
     types = ", ".join(
         f"{p.name}: {p.dtype}[{', '.join(map(export.names.text, p.shape))}]" for p in params
     )
-    doc = [*export.doc.strip().split("\n"), "", *textwrap.wrap(types, 90), *export.facts]
-    doc = [line for part in doc for line in (textwrap.wrap(part.strip(), 92) or [""])]
+    doc = [*export.doc.strip().split("\n"), "", types, *export.facts]
+    doc = [line for part in doc for line in (textwrap.wrap(part.strip(), WIDTH - 4) or [""])]
     yield f'    r"""{doc[0]}' if "\\" in "".join(doc) else f'    """{doc[0]}'
     yield from (f"    {line}" if line else "" for line in doc[1:])
     yield '    """'

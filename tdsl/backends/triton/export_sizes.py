@@ -21,7 +21,13 @@ from tdsl.ir.node import Node, topological
 from tdsl.ir.size import ONE, ZERO, Atom, Size
 from tdsl.ops import cast, constant, size_
 
-RESERVED = frozenset((*kwlist, *dir(builtins), "torch", "triton", "tl", "libdevice", "contextlib"))
+RESERVED = frozenset(
+    (
+        *kwlist, *dir(builtins), "torch", "triton", "tl", "libdevice", "contextlib", "math", "ctx",
+        "programs",
+    )
+)  # fmt: skip
+_LOCAL = re.compile(r"(grid|block_rows|block_columns)(_\d+)?")
 _NUMBERS = {
     "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "neg": "-{0}", "abs": "abs({0})",
     "div": "_quotient({0}, {1})", "sqrt": "math.sqrt({0})", "rsqrt": "_quotient(1.0, math.sqrt({0}))",
@@ -47,7 +53,7 @@ class SizeNames:
     def fresh(self, base: str) -> str:
         """The name, with a number where it is taken or has a meaning in Python."""
         name, number = base, 0
-        while name in self.taken or name in RESERVED:
+        while name in self.taken or is_reserved(name):
             number += 1
             name = f"{base}_{number}"
         self.taken.add(name)
@@ -55,8 +61,10 @@ class SizeNames:
 
     def axis(self, atom: Atom) -> str:
         """The name of an axis's size."""
+        if atom == PROGRAMS.atom:
+            return "programs"
         if atom not in self.known:
-            base = "programs" if atom == PROGRAMS.atom else re.sub(r"\W+", "_", atom.name)
+            base = re.sub(r"\W+", "_", atom.name)
             packed = re.fullmatch(r"(\w+)\.(\d+)", atom.name)
             self.known[atom] = self.fresh("".join(packed.groups()) if packed else base.strip("_"))
         return self.known[atom]
@@ -154,6 +162,11 @@ class SizeNames:
     def _check(self, check: Check) -> str:
         condition = f"{self.text(check.left)} {check.relation} {self.text(check.right)}"
         return f"_require({condition}, {quoted(check.message)})"
+
+
+def is_reserved(name: str) -> bool:
+    """Whether the name means something else in a generated function."""
+    return name in RESERVED or _LOCAL.fullmatch(name) is not None
 
 
 def axis_text(size: Size) -> str:
