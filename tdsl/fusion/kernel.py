@@ -176,7 +176,7 @@ def _outer(args: tuple[Size, ...]) -> Size | None:
 def numbers_of(roots: Sequence[Node]) -> tuple[tuple[str, Node], ...]:
     """The largest parts of the graph that follow from sizes alone, with names.
 
-    None are f64: a launch passes floats in f32.
+    Launches pass floats as f32: a value in f64 stays in the kernel, and what it is made of is passed.
     """
     order = topological(roots)
     known: set[Node] = set()
@@ -184,14 +184,20 @@ def numbers_of(roots: Sequence[Node]) -> tuple[tuple[str, Node], ...]:
         if node.op.name == "size" or (
             node.op.family == "pointwise"
             and not node.axes
-            and node.dtype != F64
             and all(o in known or o.op.name == "constant" for o in node.operands)
             and any(o in known for o in node.operands)
         ):
             known.add(node)
-    used = {o for node in order if node not in known for o in node.operands if o in known}
-    used |= known & set(roots)
-    return tuple((f"number{i}", node) for i, node in enumerate(n for n in order if n in used))
+    needed = {*roots}
+    passed: list[Node] = []
+    for node in reversed(order):
+        if node not in needed:
+            continue
+        if node in known and node.dtype != F64:
+            passed.append(node)
+        else:
+            needed.update(node.operands)
+    return tuple((f"number{i}", node) for i, node in enumerate(reversed(passed)))
 
 
 __all__ = [

@@ -72,6 +72,11 @@ class Schedule:
         """Whether all elements are counted by the columns, of which every program has one tile."""
         return self.kind == "tiled" and not self.rows
 
+    @property
+    def each(self) -> int:
+        """How many programs that walk rows a multiprocessor has."""
+        return 1 if self.warps > 16 else 4 if self.kind in ("none", "tiled") else 2
+
     def programs(self, sizes: Callable[[Size], int], multiprocessors: int) -> int:
         """How many programs run; of those that walk rows, how many share each tile of columns."""
         rows = prod(map(sizes, self.rows))
@@ -82,10 +87,11 @@ class Schedule:
         if not self.walked:
             return blocks * tiles
         # Parts are worth little traffic: 16 rows for each, or 4 blocks of a full reduction.
-        each = 1 if self.warps > 16 else 4 if self.kind in ("none", "tiled") else 2
         most = blocks // 4 if self.kind == "none" else rows // 16
         least = 1 if self.kind == "tiled" else 8
-        return max(1, min(blocks, -(-each * multiprocessors // max(tiles, 1)), max(least, most)))
+        return max(
+            1, min(blocks, -(-self.each * multiprocessors // max(tiles, 1)), max(least, most))
+        )
 
     def describe(self) -> str:
         """One line for readers."""

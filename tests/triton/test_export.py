@@ -153,8 +153,8 @@ def test_arguments_that_do_not_fit_are_told() -> None:
         ((x[0], w), r"x \[N, D\] has the shape \[8\]"),
         ((x.double(), w), "x is torch.float64, not torch.float32"),
         (
-            (torch.randn(1, 16385), torch.ones(16385)),
-            "these kernels hold rows of 16384, not 16385",
+            (torch.randn(1, 200), torch.ones(200)),
+            "these kernels hold rows of 128, not 200",
         ),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -187,11 +187,6 @@ def test_without_specs_dtypes_are_f32() -> None:
     ("source", "code", "what"),
     [
         ("def f(x: T[*B]) -> T[*B]:\n    return x\n", "E0504", "any number of axes"),
-        (
-            "def f(x: f32[N]) -> f32[N]:\n    return digamma(x)\n",
-            "E0505",
-            "no kernel computes `digamma`",
-        ),
         ("def clamp(x: f32[N]) -> f32[N]:\n    return x\n", "E0505", "has a meaning"),
         ("def f(torch: f32[N]) -> f32[N]:\n    return torch\n", "E0505", "`torch` has a meaning"),
         ("def f(grid: f32[N]) -> f32[N]:\n    return grid\n", "E0505", "`grid` has a meaning"),

@@ -98,7 +98,7 @@ class Executable:
             not all(prod(self.size(s) for s in store.shape) for store in kernel.stores)
             or not grid[0]
         ):
-            if not kernel.layout.crossed and not _is_total(kernel, self.size):
+            if not _is_total(kernel, self.size):
                 return lambda memory: None
             grid = (max(grid[0], 1),)
         names = printed.pointers

@@ -21,14 +21,14 @@ from tdsl.backends.triton.export_functions import (
     public_lines,
     tensor_of,
 )
-from tdsl.backends.triton.export_launch import Launcher, reason
+from tdsl.backends.triton.export_launch import Launcher, held, reason
 from tdsl.backends.triton.export_runtime import HELPERS
 from tdsl.backends.triton.export_sizes import SizeNames, torch_name
 from tdsl.backends.triton.helpers import helper_text
 from tdsl.backends.triton.module import TritonModule, print_plan
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan, make_plan
-from tdsl.fusion.schedule import WHOLE_LIMIT, Schedule
+from tdsl.fusion.schedule import Schedule
 from tdsl.ir.function import Function
 from tdsl.ir.size import ONE, Size
 
@@ -126,23 +126,21 @@ def _sizes(
         yield f"    _require({name}.dtype == {dtype}, {told})"
     for line in solving:
         yield f"    {line}"
-    for length in _held(passes):
-        told = (
-            f'f"these kernels hold rows of {WHOLE_LIMIT}, not {{{length}}}: export for longer ones"'
-        )
-        yield f"    _require({length} <= {WHOLE_LIMIT}, {told})"
+    for length, most in _held(passes).items():
+        told = f'f"these kernels hold rows of {most}, not {{{length}}}: export for longer ones"'
+        yield f"    _require({length} <= {most}, {told})"
     yield f"    return {axes[0] + ',' if len(axes) == 1 else ', '.join(axes) or '()'}"
 
 
-def _held(passes: Sequence[_Pass]) -> list[str]:
-    """The lengths of rows that kernels hold whole."""
-    found: dict[str, None] = {}
+def _held(passes: Sequence[_Pass]) -> dict[str, int]:
+    """The lengths of rows that kernels hold whole, and how long they may be."""
+    found: dict[str, int] = {}
     for one in passes:
         for _, schedule in one.module.kernels:
             length = _length(schedule)
             if length is not None:
-                found[length] = None
-    return list(found)
+                found[length] = min(held(schedule), found.get(length, held(schedule)))
+    return found
 
 
 def _length(schedule: Schedule) -> str | None:

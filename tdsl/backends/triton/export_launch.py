@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tdsl.backends.triton.export_library import is_whole, library_lines
-from tdsl.backends.triton.export_sizes import SizeNames, number_text, torch_name
+from tdsl.backends.triton.export_sizes import SizeNames, in_parentheses, number_text, torch_name
 from tdsl.backends.triton.module import TritonModule
 from tdsl.backends.triton.printer import Printed
 from tdsl.errors import InternalError
@@ -73,7 +73,7 @@ class Launcher:
         )  # fmt: skip
 
     def _programs(self, walked: Sequence[_Launch]) -> Iterator[str]:
-        counts = [f"_programs({launch.row_blocks()}, {self.device})" for launch in walked]
+        counts = [f"_programs({launch.walk()}, {self.device})" for launch in walked]
         most = counts[0] if len(counts) == 1 else f"max({', '.join(counts)})"
         yield f"programs = min({most}, {MOST_PARTS})"
 
@@ -120,7 +120,7 @@ class _Launch:
         if "BLOCK_COLUMNS" not in dict(self.printed.constants):
             return
         if schedule.kind == "whole" and PROGRAMS not in schedule.columns:
-            yield f"{name} = {self._power(length, 1, WHOLE_LIMIT)}"
+            yield f"{name} = {self._power(length, 1, held(schedule))}"
         else:
             yield f"{name} = {schedule.block_columns}"
 
@@ -135,6 +135,16 @@ class _Launch:
             return rows
         return f"triton.cdiv({rows}, {self.block_rows})"
 
+    def walk(self) -> str:
+        """What decides how many programs walk the rows: see `Schedule.programs`."""
+        kind, blocks = self.schedule.kind, self.row_blocks()
+        most = f"{in_parentheses(blocks)} // 4"
+        if kind != "none":
+            most = f"{in_parentheses(self._count(self.schedule.rows))} // 16"
+        tiles = self._column_blocks() if kind == "tiled" else "1"
+        least = 1 if kind == "tiled" else 8
+        return f"{blocks}, max({least}, {most}), {self.schedule.each}, {tiles}"
+
     def _column_blocks(self) -> str:
         return f"triton.cdiv({self._count(self.schedule.columns)}, {self.block_columns})"
 
@@ -146,13 +156,6 @@ class _Launch:
         if self.schedule.walked:
             return f"{count} * max(1, {tiles})"
         return tiles if count == "1" else f"{count} * {tiles}"
-
-    def _warps(self) -> str:
-        schedule = self.schedule
-        if schedule.kind != "whole":
-            return str(schedule.warps)
-        least = 4 if schedule.rows else 1
-        return f"max({least}, min({self.block_columns} // 512, 16))"
 
     def lines(self) -> Iterator[str]:
         """The launch, after what it is and why."""
@@ -169,13 +172,18 @@ class _Launch:
             arguments.append(text)
         for name, value in printed.constants:
             arguments.append(f"{name}={self.constants.get(name, str(value))}")
-        arguments.append(f"num_warps={self._warps()}")
+        arguments.append(f"num_warps={self.schedule.warps}")
         grid = f"({self._grid()},)"
         if len(grid) > LONG_GRID:
             name = f"grid_{self.number}" if self.number else "grid"
             yield f"{name} = {grid}"
             grid = name
         yield f"{printed.name}[{grid}]({', '.join(arguments)})"
+
+
+def held(schedule: Schedule) -> int:
+    """The longest row of which a kernel that was exported so holds as many as then."""
+    return max(schedule.block_columns, WHOLE_LIMIT // schedule.block_rows)
 
 
 def reason(schedule: Schedule) -> str:

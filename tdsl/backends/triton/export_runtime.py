@@ -15,13 +15,13 @@ def _power_of_2(count, least, most):
     return min(max(triton.next_power_of_2(max(count, 1)), least), most)
 ''',
     "_programs": '''
-def _programs(blocks, device):
-    """How many programs walk so many blocks: those that run at once, or 1 for 16 blocks."""
+def _programs(blocks, most, each, tiles, device):
+    """How many programs walk so many blocks: `each` for a multiprocessor, and not more than `most`."""
     if device.type == "cuda":
         available = torch.cuda.get_device_properties(device).multi_processor_count
     else:
         available = 4
-    return max(1, min(blocks, available, max(8, blocks // 16)))
+    return max(1, min(blocks, -(-each * available // max(tiles, 1)), most))
 ''',
     "_quotient": '''
 def _quotient(a, b):

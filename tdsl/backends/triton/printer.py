@@ -62,7 +62,8 @@ class _Printer(Streams):
             self.line("block = tl.program_id(0) // tiles")
 
     def _tiles(self) -> None:
-        self.line(f"tiles = tl.cdiv({self.names.count(self.schedule.columns)}, BLOCK_COLUMNS)")
+        tiles = f"tl.cdiv({self.names.count(self.schedule.columns)}, BLOCK_COLUMNS)"
+        self.line(f"tiles = tl.maximum({tiles}, 1)" if self.schedule.walked else f"tiles = {tiles}")
 
     def _walked(self) -> None:
         """Rows walked by a fixed number of programs, with sums across them."""

@@ -190,7 +190,8 @@ class Values(Reads):
         axis = "1" if self.by_rows else "0"
         reverse = ", reverse=True" if node["reverse"] else ""
         if node.op is recurrence:
-            pair = ", ".join(self.block(x, self.lanes_of(node)) for x in node.operands)
+            factor, term = node.operands
+            pair = f"{self.block(factor, self.lanes_of(node))}, {self._term(node, term, '0')}"
             name = self.names.fresh("steps")
             self.line(f"{name} = tl.associative_scan(({pair}), {axis}, then{reverse})")
             self.text[node] = self.assign(node, self._continued(node, f"{name}[1]", f"{name}[0]"))
@@ -198,14 +199,20 @@ class Values(Reads):
             (x,) = node.operands
             value = self.masked(node, x, {"column"} if node["reverse"] else set())
             if "column" not in self.lanes_of(x):
-                value = self.block(x, self.lanes_of(node))
-                value = converted(value, x.dtype, node.dtype)
+                value = self._term(node, x, identity(node))
             helper = scan_helper(node)
             text = f"tl.associative_scan({value}, {axis}, {helper}{reverse})"
             if node.op is cumsum:
                 text = f"tl.cumsum({value}, {axis}{reverse})"
             self.text[node] = self.assign(node, self._continued(node, text))
         self._carry_on(node)
+
+    def _term(self, node: Node, x: Node, nothing: str) -> str:
+        """A block of what runs; from the end, lanes beyond it come first and must change nothing."""
+        value = converted(self.block(x, self.lanes_of(node)), x.dtype, node.dtype)
+        if not node["reverse"]:
+            return value
+        return f"tl.where(column_mask, {value}, {nothing})"
 
     def _continued(self, node: Node, text: str, factor: str = "") -> str:
         """A block's running reduction, after what came before the block."""
