@@ -52,11 +52,13 @@ def show(options: Namespace) -> Outcome:
             _say(options, kernels_text(lowered))
             return kernels_document(lowered), 0
         text = "\n\n".join(one.source for one in lowered.reports)
+    elif options.stage in ("ttir", "ptx", "sass"):
+        text = "\n\n".join(_lowered(options).asm(options.stage).values())
     else:
         raise faults.NO_BACKEND.at(
             backend=options.stage,
             note="it comes with a later version",
-            hint="stages: ast, ir, backward, kernels, triton",
+            hint="stages: ast, ir, backward, kernels, triton, ttir, ptx, sass",
         )
     _say(options, text)
     return {"file": options.file, "stage": options.stage, "text": text}, 0

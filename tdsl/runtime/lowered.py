@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from tdsl import faults
-from tdsl.backends.triton.ahead import MULTIPROCESSORS
+from tdsl.backends.triton.ahead import MULTIPROCESSORS, requests
+from tdsl.backends.triton.aot import Compiled, compile_many
 from tdsl.fusion.traffic import compulsory
 from tdsl.ir.dtype import DTYPES, may_be_float
 from tdsl.ir.function import Function as Graph
@@ -23,7 +24,7 @@ from tdsl.runtime.arguments import as_array, fact_of
 from tdsl.runtime.binding import Default, Fact, bind, positional
 from tdsl.runtime.call import Target, specialise, static_values
 from tdsl.runtime.definition import Specialisation, specialisation
-from tdsl.runtime.kernels import KernelReport, PlanReport, report
+from tdsl.runtime.kernels import REFERENCE_TARGET, KernelReport, PlanReport, report
 from tdsl.runtime.pipeline import Choice, compile_function, flatten
 from tdsl.runtime.solve import solve
 from tdsl.transforms.differentiate import value_and_grad, vjp
@@ -110,6 +111,27 @@ class Lowered:
     def bytes_moved(self) -> int:
         """The bytes that the kernels move at these sizes; conditional ones are left out."""
         return sum(k.bytes_read + k.bytes_written for k in self.kernels if not k.conditional)
+
+    @cached_property
+    def compiled(self) -> tuple[Compiled, ...]:
+        """The kernels compiled for the target, which need not be here: registers, spills, assembly.
+
+        Raises TdslError without Triton.
+        """
+        target = self.wish.target or REFERENCE_TARGET
+        wanted = [r for one in self.reports for r in requests(one.plan, self.sizes, target)]
+        return tuple(compile_many(wanted))
+
+    def asm(self, kind: str) -> dict[str, str]:
+        """The text of each kernel at a stage of Triton: `ttir`, `ttgir`, `ptx` and `sass`, or `amdgcn`."""
+        texts = {one.name: one.asm for one in self.compiled}
+        known = sorted({stage for text in texts.values() for stage in text})
+        if kind not in known and texts:
+            hint = f"stages are {', '.join(f'`{stage}`' for stage in known)}"
+            raise faults.NO_BACKEND.at(
+                backend=kind, note="it is no stage of this target", hint=hint
+            )
+        return {name: text[kind] for name, text in texts.items()}
 
     @cached_property
     def bytes_compulsory(self) -> int:
