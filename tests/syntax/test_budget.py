@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 
 import tdsl
 from tdsl.errors import TdslError
+
+# What is refused is refused within 10 s of work; measuring coverage takes several times as long.
+SECONDS = 10 if sys.gettrace() is None else 60
 
 HEAD = "def f(x: T[N]) -> T[N]:\n    y = x\n"
 IDENTITY = "def f{0}(x: T[N]) -> T[N]:\n    return x\n"
@@ -45,7 +49,7 @@ def test_an_enormous_program_is_refused_in_seconds(row: tuple[str, str, int]) ->
     start = time.process_time()
     with pytest.raises(TdslError) as caught:
         tdsl.compile(text)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < SECONDS
     assert [error.code for error in caught.value.errors] == [code]
     assert caught.value.span is not None
     assert caught.value.span.line == line
@@ -64,4 +68,4 @@ def test_a_chain_is_differentiated_in_time_linear_in_its_length() -> None:
     f: Any = tdsl.compile(text)
     start = time.process_time()
     assert abs(tdsl.grad(f, wrt="x")(0.5)) < 1
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < SECONDS

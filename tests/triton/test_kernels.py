@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -60,6 +61,12 @@ def given(
     return arrays
 
 
+def rotated(row: Row) -> Any:
+    """Every third row, by its name; the others nightly."""
+    every = zlib.crc32(f"{row.file} {row.id}".encode()) % 3 == 0
+    return row if every else pytest.param(row, marks=pytest.mark.nightly)
+
+
 def library(row: Row) -> Any:
     return getattr(getattr(tdsl.kernels, row.file), row.name)
 
@@ -83,7 +90,7 @@ def test_kernels_are_the_interpreters(row: Row, dtype: str, stage: Stage) -> Non
 
 @pytest.mark.parametrize("stage", ["forward", "backward"])
 @pytest.mark.parametrize("configuration", ["streamed", "single rows"])
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+@pytest.mark.parametrize("row", [rotated(row) for row in ROWS], ids=lambda row: row.id)
 def test_schedules_agree(row: Row, configuration: str, stage: Stage) -> None:
     """Where a configuration changes nothing in the kernels, there is nothing to run."""
     graph, sizes, arrays = graph_of(row, "f64", stage)
