@@ -151,9 +151,6 @@ def offset_of(
 def unravelled(linear: Size, axes: tuple[Size, ...]) -> Iterator[tuple[Size, Size]]:
     """Each axis with its index, when `linear` counts through all of them, the last fastest."""
     step = Size((((), 1),))
-    whole = step
-    for axis in axes:
-        whole = whole * axis
     for place, axis in reversed(list(enumerate(axes))):
         inside = linear if place == 0 else mod(linear, step * axis)
         yield axis, floordiv(inside, step)

@@ -13,6 +13,7 @@ from math import prod
 
 from tdsl.fusion.graph import item_bytes
 from tdsl.fusion.kernel import Kernel, used
+from tdsl.fusion.offsets import base_of
 from tdsl.fusion.passes import pass_numbers
 from tdsl.fusion.schedule import Schedule
 from tdsl.ir.function import Function
@@ -87,9 +88,7 @@ def _footprints(nodes: list[Node], memory: set[Node], size: Sizes) -> dict[Node,
     found: dict[Node, dict[Node, int]] = {}
     values = set(nodes)
     for node in nodes:
-        base = node
-        while base.op in (index, take):
-            base = base.operands[0]
+        base = base_of(node)
         is_read = node.op in (index, take) or node.op is input_
         if is_read and base in memory and _is_used(node, values, memory):
             touched = prod(map(size, node.axes)) * item_bytes(node)

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,9 +22,10 @@ from tdsl.runtime.backends import require_backend
 from tdsl.runtime.binding import python_signature
 from tdsl.runtime.call import Call, Target, compile_call
 from tdsl.runtime.definition import Mode, remember
-from tdsl.runtime.export import export
-from tdsl.runtime.lowered import Lowered, Wish, lower
 from tdsl.runtime.pipeline import Derivation
+
+if TYPE_CHECKING:
+    from tdsl.runtime.lowered import Lowered
 
 _UNKNOWN = object()
 T = TypeVar("T")
@@ -194,6 +195,8 @@ class Function:
         call would.
         """
         require_backend(backend)
+        from tdsl.runtime.lowered import Wish, lower
+
         return lower(self.target, specs, static, Wish(grad, backend, target))
 
     def export(
@@ -204,4 +207,6 @@ class Function:
         Specs choose dtypes and ranks; sizes stay run-time values. `grad` is as in `lower`. Raises
         TdslError as a call would, and for operations that no kernel computes.
         """
+        from tdsl.runtime.export import export
+
         return export(self.target, specs, static, grad)

@@ -93,14 +93,9 @@ class Executable:
         values = dict(kernel.numbers)
         scalars += [evaluate(values[name], self.size) for name in printed.numbers]
         constants = dict(printed.constants)
-        grid = (self._programs(schedule),)
-        if (
-            not all(prod(self.size(s) for s in store.shape) for store in kernel.stores)
-            or not grid[0]
-        ):
-            if not _is_total(kernel, self.size):
-                return lambda memory: None
-            grid = (max(grid[0], 1),)
+        if not _stores_something(kernel, self.size):
+            return lambda memory: None
+        grid = (max(self._programs(schedule), 1),)
         names = printed.pointers
 
         def launch(memory: Mapping[str, Tensor]) -> None:
@@ -118,8 +113,8 @@ class Executable:
         return schedule.programs(self.size, multiprocessors(self.device))
 
 
-def _is_total(kernel: Kernel, size: Callable[[Size], int]) -> bool:
-    """Whether something is stored though the kernel's axes are empty."""
+def _stores_something(kernel: Kernel, size: Callable[[Size], int]) -> bool:
+    """Whether an array that the kernel stores in has elements; its axes may be empty even so."""
     return any(prod(size(s) for s in store.shape) for store in kernel.stores)
 
 

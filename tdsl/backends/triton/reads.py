@@ -13,14 +13,14 @@ from typing import Any
 from tdsl.backends.triton.literals import bare, literal
 from tdsl.backends.triton.names import RESERVED, Names, written
 from tdsl.fusion.kernel import Access, Kernel, access, offset_of
-from tdsl.fusion.offsets import COLUMN, ROW, START, accesses, located, places
+from tdsl.fusion.offsets import COLUMN, ROW, START, accesses, base_of, located, places
 from tdsl.fusion.schedule import Schedule
 from tdsl.ir.dtype import BOOL, I64
 from tdsl.ir.index_map import Condition, InRange
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size, is_nonnegative
 from tdsl.ir.size import index as variable
-from tdsl.ops import arange, index, take
+from tdsl.ops import arange
 
 LANES = ("row", "column")
 
@@ -120,9 +120,7 @@ class Reads:
         return f"(column < tl.where({condition}, {self.names.count(self.schedule.columns)}, 0))"
 
     def _load(self, node: Node) -> None:
-        base = node
-        while base.op in (index, take):
-            base = base.operands[0]
+        base = base_of(node)
         read, shape = access(node, self.shapes[base]), self.shapes[base]
         offset = located(
             offset_of(shape, self._located(read, shape), self.strides(base)), self.where

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tdsl.runtime.torch.launch import run_tensors
 from tdsl.runtime.torch.memory import Callee, Tensor, array_of, tensor_of
 
 
 def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
     """The results on plain tensors and arrays of rank 0. Raises TdslValueError for wrong sizes."""
     if is_compiled(callee, values):
+        from tdsl.runtime.torch.launch import run_tensors
+
         return run_tensors(callee.found, values, callee.mode.donate)
     arrays = [array_of(value) for value in values]
     run = callee.found.runner(tuple(array.shape for array in arrays), callee.mode)
