@@ -77,22 +77,40 @@ def _all_tensors(values: Sequence[Any]) -> list[Tensor]:
     ]
 
 
+def _wanted(ctx: Any, callee: Callee) -> tuple[str, ...]:
+    """The parameters that need a gradient."""
+    needed = ctx.needs_input_grad[1:]
+    return tuple(n for n, is_needed in zip(callee.params, needed, strict=True) if is_needed)
+
+
+def _keep(ctx: Any, values: Sequence[Any], saved: Sequence[Tensor] = ()) -> int:
+    """Keep the arguments for the backward pass, then what else is saved; how many are tensors."""
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    ctx.constants = [None if isinstance(value, Tensor) else value for value in values]
+    ctx.save_for_backward(*tensors, *saved)
+    return len(tensors)
+
+
+def _kept(ctx: Any) -> list[Any]:
+    """The arguments that were kept."""
+    stored = iter(ctx.saved_tensors)
+    return [next(stored) if value is None else value for value in ctx.constants]
+
+
 class _Recorded(torch.autograd.Function):
     """A call in torch's graph, for plain tensors."""
 
     @staticmethod
     def forward(ctx: Any, callee: Callee, *values: Any) -> Any:
         ctx.callee = callee
-        ctx.constants = [None if isinstance(value, Tensor) else value for value in values]
-        ctx.save_for_backward(*(value for value in values if isinstance(value, Tensor)))
+        _keep(ctx, values)
         results = run_kernel(callee, values)
         ctx.mark_non_differentiable(*without_derivative(callee, results))
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
-        saved = iter(ctx.saved_tensors)
-        values = [next(saved) if value is None else value for value in ctx.constants]
+        values = _kept(ctx)
         needed = ctx.needs_input_grad[1:]
         return None, *gradients(ctx.callee, values, cotangents, needed, run)
 
@@ -105,24 +123,19 @@ class _RecordedPasses(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, callee: Callee, *values: Any) -> Any:
-        needed = ctx.needs_input_grad[1:]
-        wanted = tuple(n for n, is_needed in zip(callee.params, needed, strict=True) if is_needed)
+        wanted = _wanted(ctx, callee)
         passes = callee.found.passes(wanted)
         found = run_kernel(Callee(passes.forward, callee.mode), values)
         results = found[: len(callee.floating)]
-        tensors = [value for value in values if isinstance(value, Tensor)]
-        saved = [found[i] for i in passes.split.saved]
-        ctx.callee, ctx.passes, ctx.count = callee, passes, len(tensors)
-        ctx.constants = [None if isinstance(value, Tensor) else value for value in values]
-        ctx.save_for_backward(*tensors, *saved)
+        ctx.callee, ctx.passes = callee, passes
+        ctx.count = _keep(ctx, values, [found[i] for i in passes.split.saved])
         ctx.mark_non_differentiable(*without_derivative(callee, results))
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
         callee: Callee = ctx.callee
-        stored = iter(ctx.saved_tensors[: ctx.count])
-        values = [next(stored) if value is None else value for value in ctx.constants]
+        values = _kept(ctx)
         needed = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
             return None, *gradients(callee, values, cotangents, needed, run)
@@ -144,19 +157,16 @@ class _RecordedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, callee: Callee, *values: Any) -> Any:
-        needed = ctx.needs_input_grad[1:]
-        wanted = tuple(n for n, is_needed in zip(callee.params, needed, strict=True) if is_needed)
+        wanted = _wanted(ctx, callee)
         both = Callee(callee.found.with_gradients(wanted), callee.mode)
         value, *ctx.gradients = run_kernel(both, values)
         ctx.callee = callee
-        ctx.constants = [None if isinstance(value, Tensor) else value for value in values]
-        ctx.save_for_backward(*(value for value in values if isinstance(value, Tensor)))
+        _keep(ctx, values)
         return value
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
-        saved = iter(ctx.saved_tensors)
-        values = [next(saved) if value is None else value for value in ctx.constants]
+        values = _kept(ctx)
         needed = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled() or ctx.gradients is None:
             return None, *gradients(ctx.callee, values, cotangents, needed, run)
