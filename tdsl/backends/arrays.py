@@ -6,20 +6,18 @@ arrays only through an `Arrays`, so that NumPy's arrays and torch's tensors take
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping
 from ctypes import c_void_p
 from typing import Any, Protocol
 
 import numpy as np
 
-from tdsl.fusion.kernel import Store, access
-from tdsl.fusion.normalise import base_of
+from tdsl.fusion.kernel import Store
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
 from tdsl.ir.node import Node, topological
-from tdsl.ir.size import Size
+from tdsl.ir.size import ONE, Size
 from tdsl.ops import input_, numpy_dtype
-from tdsl.ops.base import aligner
 
 Sizes = Callable[[Size], int]
 _HEADER = object.__basicsize__
@@ -58,15 +56,22 @@ class NumpyArrays:
         for node in topological([step.node]):
             if node.op is input_:
                 array = memory[str(node["name"])]
-                values[node] = array[tuple(0 if s == 1 else slice(None) for s in shapes[node])]
+                values[node] = array[tuple(0 if s == ONE else slice(None) for s in shapes[node])]
             else:
                 run = node.op.evaluate(node, size)
                 values[node] = run(*(values[o] for o in node.operands))
         for store in step.stores:
             target = _view(memory[store.buffer], store, size)
-            align = aligner(step.node.axes, step.node.axes)
-            value = values[step.node]
-            target[...] = align(value) if align else value
+            target[...] = values[step.node]
+
+
+def evaluate(node: Node, size: Sizes) -> Any:
+    """The value of a number that follows from sizes."""
+    values: dict[Node, Any] = {}
+    with np.errstate(all="ignore"):
+        for inner in topological([node]):
+            values[inner] = inner.op.evaluate(inner, size)(*(values[o] for o in inner.operands))
+    return np.asarray(values[node]).item()
 
 
 def _view(array: Any, store: Store, size: Sizes) -> Any:
@@ -94,4 +99,3 @@ def _at(place: Size, axis: Size | None) -> Size:
 
 
 NUMPY = NumpyArrays()
-__all__ = ["NUMPY", "Arrays", "NumpyArrays", "Sequence", "access", "base_of"]

@@ -1,15 +1,13 @@
 """Calls on the processor: a plan for the sizes and layouts of the arguments, compiled once.
 
-In: a specialisation, and arrays of one kind. Out: fresh, contiguous arrays. Between: an argument is read where
-it lies; a pinned backend raises what the default choice answers with the next best one.
+In: a specialisation, and arrays of one kind. Out: fresh, contiguous arrays. Between: an argument is
+read where it lies; a pinned backend raises what the default choice answers with the next best one.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
-
 
 from tdsl import faults
 from tdsl.backends.arrays import NUMPY, Arrays
@@ -39,9 +37,7 @@ def native_runner(found: Specialisation, shapes: Shapes, mode: Mode) -> Run:
     return run
 
 
-def _numpy_run(
-    found: Specialisation, shapes: Shapes, arrays: Sequence[Array], mode: Mode
-) -> Run:
+def _numpy_run(found: Specialisation, shapes: Shapes, arrays: Sequence[Array], mode: Mode) -> Run:
     """What runs on arrays with these strides; one whose elements are not aligned is copied."""
     if all(map(_is_aligned, arrays)):
         strides = [tuple(s // a.itemsize for s in a.strides) for a in arrays]
@@ -84,7 +80,9 @@ def _report(message: str) -> None:
     """Tell once that there is no compiler."""
     if not _REPORTED:
         _REPORTED.append(message)
-        warnings.warn(f"tdsl runs without compiled kernels: {message}", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"tdsl runs without compiled kernels: {message}", RuntimeWarning, stacklevel=2
+        )
 
 
 def plan_of(found: Specialisation) -> Plan:
@@ -93,5 +91,3 @@ def plan_of(found: Specialisation) -> Plan:
     if known is None:
         known = found.launched["plan"] = make_plan(found.flat)
     return known
-
-

@@ -1,8 +1,9 @@
 """The system's C compiler: which one, with which flags, and what it made before.
 
-In: the text of a C file. Out: a loaded library. Between: a library's name in the cache is made of the text, the
-compiler's version, the flags and the processor, since `-march=native` code is for one kind of processor; what
-is damaged is compiled again. No flag changes what NaN, infinity or subnormal numbers mean.
+In: the text of a C file. Out: a loaded library. Between: a library's name in the cache is made of the
+text, the compiler's version, the flags and the processor, since `-march=native` code is for one kind of
+processor; what is damaged is compiled again. No flag changes what NaN, infinity or subnormal numbers
+mean.
 """
 
 from __future__ import annotations

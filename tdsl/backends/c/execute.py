@@ -1,7 +1,7 @@
 """Running a Plan with compiled C: buffers, calls, library calls.
 
-In: a `Plan` and sizes. Out: a function from arrays to arrays. Between: kernels get addresses; how many threads
-run decides nothing but the time, and none are started where there is too little work for two.
+In: a `Plan` and sizes. Out: a function from arrays to arrays. Between: kernels get addresses; how many
+threads run decides nothing but the time, and none are started where there is too little work for two.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from tdsl.backends.arrays import Arrays
+from tdsl.backends.arrays import Arrays, evaluate
 from tdsl.backends.c.compiler import library
 from tdsl.backends.c.module import PROGRAMS_NAME, print_plan
 from tdsl.backends.c.printer import Printed
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan
-from tdsl.ir.dtype import AnyDtype
-from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
 
 SMALL = 16384
@@ -113,15 +111,3 @@ class Executable:
         work = prod(self.size(axis) for axis in (*kernel.layout.rows, *kernel.layout.columns))
         slots = tuple(self.slots[name] for name in printed.pointers)
         return function, slots, tuple(scalars), work >= SMALL
-
-
-def evaluate(node: Node, size: Callable[[Size], int]) -> Any:
-    """The value of a number that follows from sizes."""
-    values: dict[Node, Any] = {}
-    with np.errstate(all="ignore"):
-        for inner in topological([node]):
-            values[inner] = inner.op.evaluate(inner, size)(*(values[o] for o in inner.operands))
-    return np.asarray(values[node]).item()
-
-
-__all__ = ["AnyDtype", "Executable", "evaluate"]

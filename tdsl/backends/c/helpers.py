@@ -14,10 +14,32 @@ from tdsl.backends.c.gammas import GAMMAS
 from tdsl.backends.c.literals import bounds, c_type, kind_of, literal, suffix
 from tdsl.ir.dtype import DTYPES, F32, F64, Dtype
 
-MATH = (
-    "exp exp2 expm1 log log2 log10 log1p cbrt sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh"
-    " atanh erf erfc pow"
-).split()
+MATH = [
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "cbrt",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "atan2",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "erfc",
+    "pow",
+]
 BINARY = ("atan2", "pow")
 OLDEST = ("exp", "log", "sin", "cos", "pow")
 """Functions of which the C library has had a vector form since 2.22; of the others since 2.35."""
@@ -136,14 +158,18 @@ def helper_text(body: str) -> str:
     waiting = _named(body) & known.keys()
     while waiting:
         found |= waiting
-        waiting = set[str]().union(*(_named(known[name]) & known.keys() for name in waiting)) - found
+        waiting = (
+            set[str]().union(*(_named(known[name]) & known.keys() for name in waiting)) - found
+        )
     return "\n".join(known[name] for name in known if name in found)
 
 
 def vector_functions(body: str) -> str:
     """Prototypes that say which functions of the C library have vector forms."""
     words = _named(body)
-    called = [(f, t, s) for f in MATH for t, s in (("float", "f"), ("double", "")) if f + s in words]
+    called = [
+        (f, t, s) for f in MATH for t, s in (("float", "f"), ("double", "")) if f + s in words
+    ]
     lines = []
     for old in (True, False):
         own = [row for row in called if (row[0] in OLDEST) == old]

@@ -58,7 +58,6 @@ def spelled(node: Node) -> str:
     return known
 
 
-
 def kind_of(dtype: AnyDtype) -> str:
     """The kind of a concrete dtype: "bool", "int", "uint" or "float"."""
     return getattr(dtype, "kind", "float")

@@ -207,4 +207,3 @@ class Loops(Reductions):
             self.line(f"{self.target(store)} = {start(store.node)};")
             while self.indent > depth:
                 self.close()
-

@@ -1,7 +1,8 @@
 """One C file for a Plan: the helpers that are called, and a function for each kernel.
 
-In: a `Plan` and sizes. Out: the file's text and the printed kernels. Between: the text depends on the sizes'
-classes alone; how many programs keep sums is one number for all kernels, so that their parts match.
+In: a `Plan` and sizes. Out: the file's text and the printed kernels. Between: the text depends on the
+sizes' classes alone; how many programs keep sums is one number for all kernels, so that their parts
+match.
 """
 
 from __future__ import annotations

@@ -17,8 +17,35 @@ from tdsl.ir.node import Node
 from tdsl.ops import take
 
 CHEAP = frozenset(
-    "add sub mul neg abs where cast maximum minimum clamp equal not_equal less less_equal greater"
-    " greater_equal isnan isinf isfinite bitand bitor bitxor bitnot sign floor ceil trunc".split()
+    [
+        "add",
+        "sub",
+        "mul",
+        "neg",
+        "abs",
+        "where",
+        "cast",
+        "maximum",
+        "minimum",
+        "clamp",
+        "equal",
+        "not_equal",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "isnan",
+        "isinf",
+        "isfinite",
+        "bitand",
+        "bitor",
+        "bitxor",
+        "bitnot",
+        "sign",
+        "floor",
+        "ceil",
+        "trunc",
+    ]
 )
 """Operations that are cheaper to repeat than to keep."""
 
@@ -103,7 +130,9 @@ class Planner:
             and not is_replicated(n, self.nodes) and self._at(n.operands[0], number)
         )  # fmt: skip
         crossed = tuple(
-            n for n in self.crossed if self.is_long(n.operands[0]) and self._at(n.operands[0], number)
+            n
+            for n in self.crossed
+            if self.is_long(n.operands[0]) and self._at(n.operands[0], number)
         )
         stores = tuple(
             s for s in self.kernel.stores
@@ -151,4 +180,3 @@ class Planner:
 def plan_row(kernel: Kernel, schedule: Schedule) -> Row:
     """What happens to each row of a kernel under a schedule."""
     return Planner(kernel, schedule).run()
-

@@ -68,9 +68,9 @@ class _Printer(Loops):
         if self.schedule.kind == "flat":
             self.line(f"const int64_t units = ({total} + {BLOCK - 1}) / {BLOCK};")
             return
-        outer = self.row_groups
+        outer = list(self.row_groups)
         if self.schedule.kind == "lanes":
-            *outer, inner = self.row_groups
+            inner = outer.pop()
             side = self.names.factor(counters.count(inner))
             self.line(f"const int64_t blocks = ({side} + {LANES - 1}) / {LANES};")
         counts = [self.names.factor(counters.count(group)) for group in outer]

@@ -216,4 +216,3 @@ class Reductions(Values):
         if node.dtype == BOOL:
             return f"{name} != 0"
         return name if type_ == c_type(node.dtype) else f"({c_type(node.dtype)}){name}"
-

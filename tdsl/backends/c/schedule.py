@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from tdsl.backends.c.counters import groups
 from tdsl.fusion.kernel import Kernel
-from tdsl.fusion.offsets import is_flat, is_strided, ordered
+from tdsl.fusion.offsets import is_strided, ordered
 from tdsl.fusion.pressure import runs_along
 from tdsl.ir.size import Size
 
@@ -80,9 +81,11 @@ def choose(kernel: Kernel, size: Callable[[Size], int]) -> Schedule:
     everything = ordered(kernel, (*layout.rows, *layout.columns))
     runs = any(runs_along(node, kernel) for node in kernel.nodes())
     if not runs and not (walked and layout.columns):
-        if is_flat(kernel, everything):
+        *outer, inner = groups(kernel, everything) or ((),)
+        if not outer:
             return Schedule("flat", (), everything, walked, staged=True)
-        return Schedule("rows", everything[:-1], everything[-1:], walked, staged=True)
+        rows = tuple(axis for group in outer for axis in group)
+        return Schedule("rows", rows, inner, walked, staged=True)
     rows, columns = ordered(kernel, layout.rows), ordered(kernel, layout.columns)
     length = prod(map(size, columns))
     if rows and not walked and is_strided(kernel, rows, columns):

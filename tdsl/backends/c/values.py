@@ -22,12 +22,67 @@ from tdsl.ir.size import index as variable
 from tdsl.ops import arange, cast, constant, index, input_, size_, take
 
 RESERVED = frozenset(
-    (
-        "auto break case char const continue default do double else enum extern float for goto if"
-        " inline int long register restrict return short signed sizeof static struct switch typedef"
-        " union unsigned void volatile while bool true false row column lane lanes start end unit"
-        " units program part threads rest y0 y1 yn j0 j1 jn gamma signgam INFINITY NAN"
-    ).split()
+    [
+        "auto",
+        "break",
+        "case",
+        "char",
+        "const",
+        "continue",
+        "default",
+        "do",
+        "double",
+        "else",
+        "enum",
+        "extern",
+        "float",
+        "for",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "register",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "struct",
+        "switch",
+        "typedef",
+        "union",
+        "unsigned",
+        "void",
+        "volatile",
+        "while",
+        "bool",
+        "true",
+        "false",
+        "row",
+        "column",
+        "lane",
+        "lanes",
+        "start",
+        "end",
+        "unit",
+        "units",
+        "program",
+        "part",
+        "threads",
+        "rest",
+        "y0",
+        "y1",
+        "yn",
+        "j0",
+        "j1",
+        "jn",
+        "gamma",
+        "signgam",
+        "INFINITY",
+        "NAN",
+    ]
 )
 
 

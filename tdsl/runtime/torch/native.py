@@ -1,7 +1,7 @@
 """Compiled kernels on tensors that lie on the processor.
 
-In: a callee, and plain tensors or arrays of rank 0. Out: fresh contiguous tensors. Between: a tensor is known
-by its address; products are torch's own.
+In: a callee, and plain tensors or arrays of rank 0. Out: fresh contiguous tensors. Between: a tensor is
+known by its address; products are torch's own.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 def run_native(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
     """The results on plain tensors and arrays of rank 0. Raises TdslError for what cannot run."""
     tensors = [v if isinstance(v, Tensor) else tensor_of(v) for v in values]
-    if any([tensor.is_neg() for tensor in tensors]):
+    if any(tensor.is_neg() for tensor in tensors):
         tensors = [tensor.resolve_neg() for tensor in tensors]
     key = (callee.mode.backend, *[(tensor.shape, tensor.stride()) for tensor in tensors])
     launched = callee.found.launched
