@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from tdsl.runtime import backends, native
 from tests.tolerances import TOLERANCES
 
 Array = np.ndarray[Any, np.dtype[Any]]
-ORACLE = softmax.softmax.using(backend="interpreter")
-NATIVE = softmax.softmax.using(backend="c")
+ORACLE: Any = softmax.softmax.using(backend="interpreter")
+NATIVE: Any = softmax.softmax.using(backend="c")
 PAIR = "def f(x: f32[N, D], y: f32[N, D]) -> (f32[N, D], f32[N, 1]):\n    return x - y, sum(x * y, axis=D)\n"
 
 
@@ -53,7 +53,7 @@ def fields() -> Array:
     return view
 
 
-LAYOUTS = {
+LAYOUTS: dict[str, Callable[[], Array]] = {
     "contiguous": lambda: source().reshape(24, 40),
     "transposed": lambda: source().reshape(40, 24).T,
     "every other": lambda: source().reshape(24, 40)[::2, ::3],
@@ -175,7 +175,8 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
 @pytest.mark.usefixtures("no_compiler")
 def test_a_broken_compiler_is_reported_once_and_never_fails_a_call() -> None:
     text = "def broken(x: f32[N]) -> f32[N]:\n    return x * 3.0 + {0}\n"
-    first, second = (tdsl.compile(text.format(place)) for place in (1, 2))
+    functions: list[Any] = [tdsl.compile(text.format(place)) for place in (1, 2)]
+    first, second = functions
     with pytest.warns(RuntimeWarning, match="why"):
         close(first(np.ones(3, np.float32)), [4, 4, 4])
     close(second(np.ones(3, np.float32)), [5, 5, 5])
