@@ -89,8 +89,9 @@ class Executable:
             for buffer in plan.buffers
         ]
         pairs = zip(plan.kernels, self.text.kernels, form.schedules, strict=True)
-        launches = iter([self._launch(*each) for each in pairs])
-        self.steps = [
+        self.launches = [self._launch(*each) for each in pairs]
+        launches = iter(self.launches)
+        self.steps: list[Step] = [
             next(launches) if isinstance(step, Kernel) else partial(self._call, step)
             for step in plan.steps
         ]
@@ -117,16 +118,12 @@ class Executable:
     def _call(self, step: LibraryCall, memory: dict[str, Tensor]) -> None:
         library_call(step, memory, self.size)
 
-    def _launch(self, kernel: Kernel, loaded: Loaded, schedule: Schedule) -> Step:
-        if not _stores_something(kernel, self.size):
-            return lambda memory: None
-        printed = loaded.printed
+    def _launch(self, kernel: Kernel, loaded: Loaded, schedule: Schedule) -> Launch:
         values = dict(kernel.numbers)
-        scalars: list[Any] = [self.size(size) for _, size in printed.sizes]
-        scalars += [evaluate(values[name], self.size) for name in printed.numbers]
-        launch = Launch(loaded, scalars, max(self._programs(schedule), 1), self.device)
-        names = printed.pointers
-        return lambda memory: launch([memory[name] for name in names])
+        scalars: list[Any] = [self.size(size) for _, size in loaded.printed.sizes]
+        scalars += [evaluate(values[name], self.size) for name in loaded.printed.numbers]
+        programs = max(self._programs(schedule), 1) if _stores_something(kernel, self.size) else 0
+        return Launch(loaded, scalars, programs, self.device)
 
     def _programs(self, schedule: Schedule) -> int:
         if schedule.walked:

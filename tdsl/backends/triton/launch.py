@@ -8,7 +8,7 @@ Triton does it all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -43,20 +43,24 @@ class Loaded:
 
 
 class Launch:
-    """A kernel with its numbers on a device: call it with its buffers."""
+    """A kernel with its numbers on a device; a grid of 0 programs is not launched."""
 
     def __init__(
         self, loaded: Loaded, scalars: Sequence[object], grid: int, device: torch.device
     ) -> None:
         self.loaded, self.scalars, self.grid = loaded, scalars, grid
+        self.buffers = loaded.printed.pointers
         self.index = device.index
         self.is_direct = is_direct(device)
         self.key = loaded.key(scalars, device)
         self.rest = (*scalars, *(value for _, value in loaded.printed.constants))
         self.ready: dict[tuple[bool, ...], tuple[Callable[..., None], Any, Any]] = {}
 
-    def __call__(self, buffers: Sequence[Tensor]) -> None:
-        """Run the kernel on the device's current stream."""
+    def __call__(self, memory: Mapping[str, Tensor]) -> None:
+        """Run the kernel on its buffers, by name, on the device's current stream."""
+        if not self.grid:
+            return
+        buffers = [memory[name] for name in self.buffers]
         if not self.is_direct or is_watched():
             self._by_triton(buffers)
             return
