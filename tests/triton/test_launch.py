@@ -85,7 +85,7 @@ class Compiler:
         self.sizes = lowered.sizes
         self.plans = [report.plan for report in lowered.reports]
         self.texts: list[Texts] = [{} for _ in self.plans]
-        self.keys: set[object] = set()
+        self.keys: set[tuple[Loaded, object]] = set()
 
     def call(self, rows: int, length: int) -> None:
         sizes = {n: {3: rows, 5: length}[value] for n, value in self.sizes.items()}
@@ -151,7 +151,7 @@ def test_unspecialised_is_what_the_text_says() -> None:
     """The decorator that Triton reads names the very sizes that the key takes for open."""
     compiler = Compiler("rms_norm")
     compiler.call(100, 1000)
-    for made, _ in compiler.keys:  # type: ignore[misc]
+    for made, _ in compiler.keys:
         assert made.function.kwargs["do_not_specialize"] == [*made.printed.unspecialised]
 
 

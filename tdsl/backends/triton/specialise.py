@@ -28,18 +28,21 @@ def known_sizes(
 ) -> tuple[Names, ...]:
     """For each kernel of a plan the names of which compiled code may know more.
 
-    Where an axis is the rows of one kernel, what another reads along that axis alone is little beside.
+    Where an axis is the rows of one kernel, what another sums along that axis alone is little beside.
     """
     pairs = list(zip(kernels, schedules, strict=True))
     addresses = [_names(_in_addresses(*pair)) for pair in pairs]
-    ends = [_names(_ends(*pair, size)) for pair in pairs]
     rows: Names = frozenset().union(
         *(
-            _names((*schedule.rows, *schedule.columns)) - known - end
-            for schedule, known, end in zip(schedules, addresses, ends, strict=True)
+            _names(schedule.rows) - known
+            for schedule, known in zip(schedules, addresses, strict=True)
+            if schedule.columns
         )
     )
-    return tuple(known | end - rows for known, end in zip(addresses, ends, strict=True))
+    return tuple(
+        known | _names(_ends(*pair, size)) - (frozenset() if pair[1].columns else rows)
+        for pair, known in zip(pairs, addresses, strict=True)
+    )
 
 
 def _names(sizes: Iterable[Size]) -> Names:

@@ -32,10 +32,10 @@ def run_torch(found: Specialisation, values: Sequence[Any], mode: Mode) -> list[
 
 def run(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
     """The results, recorded by whoever records. Raises TdslError for tensors it cannot take."""
-    if _is_intercepted() or not all(map(_has_memory, values)):
+    if is_intercepted() or not all(map(has_memory, values)):
         check_places(callee, values)
         return run_operator(callee.keeping(), _all_tensors(values))
-    if torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values):
+    if wants_gradient(values):
         found = _node(callee, values).apply(callee.keeping(), *values)  # type: ignore[no-untyped-call]
         return [found] if isinstance(found, Tensor) else list(found)
     return run_kernel(callee, values)
@@ -47,7 +47,14 @@ def _node(callee: Callee, values: Sequence[Any]) -> type[torch.autograd.Function
     return _RecordedLoss if callee.found.is_loss else _RecordedPasses
 
 
-def _is_intercepted() -> bool:
+def wants_gradient(values: Sequence[Any]) -> bool:
+    """Whether autograd records the call."""
+    return torch.is_grad_enabled() and any(
+        isinstance(value, Tensor) and value.requires_grad for value in values
+    )
+
+
+def is_intercepted() -> bool:
     """Whether something wants to see operators: a transform, forward mode, a dispatch mode, a tracer."""
     return bool(
         is_transformed()
@@ -57,7 +64,7 @@ def _is_intercepted() -> bool:
     )
 
 
-def _has_memory(value: Any) -> bool:
+def has_memory(value: Any) -> bool:
     """Whether a value is a plain tensor or an array; anything else never reaches a kernel."""
     if not isinstance(value, Tensor):
         return True
