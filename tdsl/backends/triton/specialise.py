@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from tdsl.fusion.kernel import PROGRAMS, Kernel
-from tdsl.fusion.offsets import COLUMN, accesses, is_contiguous
+from tdsl.fusion.kernel import PROGRAMS, Kernel, offset_of
+from tdsl.fusion.offsets import COLUMN, accesses, is_contiguous, located, places, sites
 from tdsl.fusion.schedule import Schedule
 from tdsl.ir.index_map import InRange
 from tdsl.ir.node import Node
@@ -52,7 +52,10 @@ def _names(sizes: Iterable[Size]) -> Names:
 
 def _in_addresses(kernel: Kernel, schedule: Schedule) -> list[Size]:
     """Distances between rows, shapes of parts, and bounds of places."""
-    found = [offset for _, offset in accesses(kernel, schedule.rows, schedule.columns)]
+    where = places(schedule.rows, schedule.columns, flat=schedule.flat)
+    found = [
+        located(offset_of(site.shape, site.places, site.strides), where) for site in sites(kernel)
+    ]
     found += [size for store in kernel.stores if store.share for size in store.shape[1:]]
     return found + [size for node in kernel.nodes() for size in _bounds(node)]
 
