@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from keyword import kwlist
 from typing import Any
 
+from tdsl.backends.names import TRITON, Names, written
 from tdsl.backends.triton.literals import bare, literal
-from tdsl.backends.triton.names import RESERVED, Names, written
 from tdsl.fusion.kernel import Access, Kernel, access, offset_of
 from tdsl.fusion.offsets import COLUMN, ROW, START, accesses, base_of, located, places
 from tdsl.fusion.schedule import Schedule
@@ -23,6 +24,13 @@ from tdsl.ir.size import index as variable
 from tdsl.ops import arange
 
 LANES = ("row", "column")
+RESERVED = frozenset(
+    (
+        "row", "column", "row_mask", "column_mask", "program", "programs", "block", "start", "first",
+        "tile", "tiles", "part", "tl", "triton", "libdevice", "range", "float", "BLOCK_ROWS",
+        "BLOCK_COLUMNS", "PARTS", *kwlist,
+    )
+)  # fmt: skip
 
 
 @dataclass
@@ -49,7 +57,8 @@ class Reads:
             dict.fromkeys([*(r.name for r in kernel.reads), *(s.buffer for s in kernel.stores)])
         )
         self.numbers = [name for name, _ in kernel.numbers]
-        self.names = Names({*RESERVED, *self.numbers, *(f"{name}_ptr" for name in self.pointers)})
+        taken = {*RESERVED, *self.numbers, *(f"{name}_ptr" for name in self.pointers)}
+        self.names = Names(taken, TRITON)
         self.by_rows = schedule.lanes != "columns"
         self.by_columns = schedule.lanes != "rows"
         # A column's offset grows beyond 32 bits where columns are not neighbours.

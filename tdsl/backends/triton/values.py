@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tdsl.backends.names import in_parentheses
 from tdsl.backends.triton.literals import (
     bare,
     converted,
@@ -23,7 +24,6 @@ from tdsl.backends.triton.literals import (
     spelled,
     triton_dtype,
 )
-from tdsl.backends.triton.names import in_parentheses
 from tdsl.backends.triton.reads import LANES, Reads
 from tdsl.fusion.layout import PROGRAMS, is_replicated
 from tdsl.fusion.offsets import located

@@ -1,11 +1,14 @@
-"""Names of a generated function: of values, of sizes, and sizes as expressions."""
+"""Names of a generated function: of values, of sizes, and sizes as expressions.
+
+In: nodes with their origins, and sizes. Out: names, and text in the language of a `Dialect`. Between: no
+name is given twice; a product that may exceed 32 bits is widened where the language does not do so.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from keyword import kwlist
 
 from tdsl.errors import InternalError
 from tdsl.fusion.offsets import COLUMN, ROW, START
@@ -14,22 +17,34 @@ from tdsl.ir.node import Node
 from tdsl.ir.size import ONE, Atom, Size, is_nonnegative
 from tdsl.ops import input_
 
-RESERVED = frozenset(
-    (
-        "row", "column", "row_mask", "column_mask", "program", "programs", "block", "start", "first",
-        "tile", "tiles", "part", "tl", "triton", "libdevice", "range", "float", "BLOCK_ROWS",
-        "BLOCK_COLUMNS", "PARTS", *kwlist,
-    )
-)  # fmt: skip
 _COUNTERS = {ROW.atom: "row", START.atom: "start", COLUMN.atom: "column"}
-_FORMS = {
-    "floordiv": "({} // {})", "mod": "({} % {})",
-    "min": "tl.minimum({}, {})", "max": "tl.maximum({}, {})",
-}  # fmt: skip
-# Triton rounds quotients towards 0.
-_FLOORED = {
-    "floordiv": "(({0} - ({0} % {1} + {1}) % {1}) // {1})", "mod": "(({0} % {1} + {1}) % {1})",
-}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a language writes sizes: forms by the kind of an atom, a quotient, a product that is wide.
+
+    `floored` has the forms for operands that may be negative, where the language rounds towards 0.
+    """
+
+    forms: Mapping[str, str]
+    floored: Mapping[str, str]
+    quotient: str
+    wide_product: str
+
+
+TRITON = Dialect(
+    {"floordiv": "({} // {})", "mod": "({} % {})",
+     "min": "tl.minimum({}, {})", "max": "tl.maximum({}, {})"},
+    {"floordiv": "(({0} - ({0} % {1} + {1}) % {1}) // {1})", "mod": "(({0} % {1} + {1}) % {1})"},
+    "{} // {}", "(tl.cast({}, tl.int64) * {})",
+)  # fmt: skip
+C = Dialect(
+    {"floordiv": "({} / {})", "mod": "({} % {})", "min": "smaller_i64({}, {})",
+     "max": "larger_i64({}, {})"},
+    {"floordiv": "floordiv_i64({}, {})", "mod": "remainder_i64({}, {})"},
+    "{} / {}", "({} * {})",
+)  # fmt: skip
 
 
 @dataclass
@@ -37,6 +52,7 @@ class Names:
     """What is named so far. `sizes` become parameters of the function."""
 
     taken: set[str]
+    dialect: Dialect
     sizes: dict[str, Size] = field(default_factory=dict)
 
     def value(self, node: Node, origin: Origin | None, number: int, hint: str = "") -> str:
@@ -58,15 +74,16 @@ class Names:
     def size(self, size: Size) -> str:
         """A size as an expression: what counts rows first, then columns, then the rest."""
         quotients, rest = _quotients(size)
+        quotient = self.dialect.quotient.format
         parts = [
-            (_rank(inner.atoms()), f"{self.factor(inner)} // {self.factor(divisor)}", factor)
+            (_rank(inner.atoms()), quotient(self.factor(inner), self.factor(divisor)), factor)
             for inner, divisor, factor in quotients
         ]
         parts += [(_rank(monomial), "", Size(((monomial, c),))) for monomial, c in rest.terms]
         text = ""
-        for _, quotient, factor in sorted(parts, key=lambda part: part[0]):
+        for _, divided, factor in sorted(parts, key=lambda part: part[0]):
             ((monomial, c),) = factor.terms
-            factors = [f"({quotient})"] if quotient else []
+            factors = [f"({divided})"] if divided else []
             factors += [self._atom(atom) for atom in sorted(monomial, key=lambda a: _rank((a,)))]
             if abs(c) != 1 or not factors:
                 factors.append(str(abs(c)))
@@ -90,7 +107,7 @@ class Names:
         first, times, rest = text.partition(" * ")
         # A product may exceed 32 bits where its factors do not.
         if times and not is_short:
-            return f"(tl.cast({first}, tl.int64) * {rest})"
+            return self.dialect.wide_product.format(first, rest)
         return in_parentheses(text)
 
     def _atom(self, atom: Atom) -> str:
@@ -104,9 +121,9 @@ class Names:
             return self._parameter(atom)
         if atom.kind == "copy":
             return self.factor(atom.args[0])
-        form = _FORMS[atom.kind]
+        form = self.dialect.forms[atom.kind]
         if atom.kind in ("floordiv", "mod") and not is_nonnegative(atom.args[0]):
-            form = _FLOORED[atom.kind]
+            form = self.dialect.floored[atom.kind]
         return form.format(*(self.factor(arg) for arg in atom.args))
 
     def _parameter(self, atom: Atom) -> str:
