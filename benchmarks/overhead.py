@@ -35,11 +35,13 @@ class Nothing(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> Any:
+        """The memory of a result."""
         ctx.save_for_backward(x)
         return torch.empty_like(x)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
+        """The memory of a gradient."""
         (x,) = ctx.saved_tensors
         return torch.empty_like(x)
 

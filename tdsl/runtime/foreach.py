@@ -46,7 +46,8 @@ class Foreach:
         A list or tuple as an argument has one value for each call; any other argument is shared.
         Raises TdslTypeError for lists of different lengths or without tensors, and as the calls would.
         """
-        given: dict[int | str, Any] = {**dict(enumerate(args)), **kwargs}
+        given: dict[int | str, Any] = dict(enumerate(args))
+        given.update(kwargs)
         listed = {
             place: value
             for place, value in given.items()

@@ -17,9 +17,8 @@ from tdsl.backends.triton.execute import torch_dtype
 from tdsl.backends.triton.foreach import Elementwise, Foreach, elementwise
 from tdsl.fusion.donation import donations
 from tdsl.runtime.definition import Mode, Specialisation, remember
-from tdsl.runtime.solve import solve
 from tdsl.runtime.torch.dispatch import has_memory, is_intercepted, run, wants_gradient
-from tdsl.runtime.torch.kernel import is_compiled
+from tdsl.runtime.torch.kernel import is_launched
 from tdsl.runtime.torch.launch import check_triton, planned
 from tdsl.runtime.torch.memory import Callee, Tensor
 
@@ -71,7 +70,7 @@ def _member(found: Specialisation, values: Sequence[Any], mode: Mode) -> Member 
     """What serves the call; None, if it goes alone. Raises TdslError for wrong sizes."""
     if mode.checked or is_intercepted() or not all(map(has_memory, values)):
         return None
-    if wants_gradient(values) or not is_compiled(Callee(found, mode), values):
+    if wants_gradient(values) or not is_launched(Callee(found, mode), values):
         return None
     tensors = [value for value in values if isinstance(value, Tensor)]
     device = tensors[0].device
@@ -87,13 +86,12 @@ def _member(found: Specialisation, values: Sequence[Any], mode: Mode) -> Member 
 def _prepared(
     found: Specialisation, values: Sequence[Any], device: torch.device, donate: tuple[str, ...]
 ) -> Member | None:
-    shapes = {p.name: tuple(v.shape) for p, v in zip(found.flat.params, values, strict=True)}
-    sizes = solve(found.flat, shapes)
-    check_triton(device)
+    sizes = found.sizes(tuple(tuple(value.shape) for value in values))
     plan, _ = planned(found, {})
     kind = elementwise(plan, sizes)
     if kind is None:
         return None
+    check_triton(device)
     launch = _launches.get(kind.form) or remember(_launches, kind.form, Foreach(kind, sizes))
     results = {b.name: tuple(s.evaluate(sizes) for s in b.shape) for b in plan.buffers}
     count = prod(results[plan.results[0]])

@@ -15,11 +15,12 @@ import torch
 from tdsl import faults
 from tdsl.backends.triton.execute import Executable, Texts
 from tdsl.backends.triton.toolchain import is_interpreted, require_triton
-from tdsl.fusion.plan import Plan, make_plan, with_strides
-from tdsl.ir.size import ONE, ZERO, Size, name
+from tdsl.fusion.plan import Plan, with_strides
+from tdsl.ir.size import Size
 from tdsl.runtime.arguments import Array, dtype_named
 from tdsl.runtime.definition import Specialisation, remember
-from tdsl.runtime.solve import solve
+from tdsl.runtime.layouts import symbolic_strides
+from tdsl.runtime.native import plan_of
 from tdsl.runtime.torch.memory import array_of, number_of, tensor_of, torch_dtype
 
 Tensor = torch.Tensor
@@ -80,10 +81,10 @@ def _prepare(
 ) -> Executable:
     """The plan for these layouts, for these sizes. Raises TdslError for wrong sizes, no Triton."""
     check_triton(device)
-    params = found.flat.params
-    shapes = {p.name: tuple(t.shape) for p, t in zip(params, tensors, strict=True)}
-    sizes = solve(found.flat, shapes)
-    strides, values = _strides([p.name for p in params], tensors)
+    names = [param.name for param in found.flat.params]
+    layouts = [(n, tuple(t.shape), t.stride()) for n, t in zip(names, tensors, strict=True)]
+    strides, values = symbolic_strides(layouts)
+    sizes = found.sizes(tuple(shape for _, shape, _ in layouts))
     plan, texts = planned(found, strides)
     return Executable(plan, {**sizes, **values}, device, donate, texts)
 
@@ -102,28 +103,5 @@ def planned(found: Specialisation, strides: Mapping[str, tuple[Size, ...]]) -> t
     key = ("plan", *strides.items())
     known: tuple[Plan, Texts] | None = found.launched.get(key)
     if known is None:
-        plan = planned(found, {})[0] if strides else make_plan(found.flat)
-        known = found.launched[key] = with_strides(plan, strides), {}
+        known = found.launched[key] = with_strides(plan_of(found), strides), {}
     return known
-
-
-def _strides(
-    names: Sequence[str], tensors: Sequence[Tensor]
-) -> tuple[Mapping[str, tuple[Size, ...]], Mapping[str, int]]:
-    """The class of each layout: along an axis the distance is 0, 1, or a number given at the launch."""
-    strides: dict[str, tuple[Size, ...]] = {}
-    values: dict[str, int] = {}
-    for param, tensor in zip(names, tensors, strict=True):
-        if tensor.is_contiguous():
-            continue
-        steps = []
-        for axis, (step, count) in enumerate(zip(tensor.stride(), tensor.shape, strict=True)):
-            if step == 0 or count == 1:
-                steps.append(ZERO)
-            elif step == 1:
-                steps.append(ONE)
-            else:
-                steps.append(name(f"{param}_stride{axis}"))
-                values[f"{param}_stride{axis}"] = step
-        strides[param] = tuple(steps)
-    return strides, values
