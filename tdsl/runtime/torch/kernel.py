@@ -35,7 +35,10 @@ def is_launched(callee: Callee, values: Sequence[Any]) -> bool:
     """Whether Triton's kernels run the call: on a GPU, or where it is pinned to them."""
     if callee.mode.backend == "triton":
         return True
-    return any(getattr(value, "is_cuda", False) for value in values)
+    for value in values:
+        if isinstance(value, Tensor):
+            return value.is_cuda
+    return False
 
 
 def scale_gradients(gradients: Sequence[Tensor], cotangent: Tensor) -> None:
