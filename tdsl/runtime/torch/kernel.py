@@ -9,6 +9,7 @@ import numpy as np
 
 from tdsl.runtime.backends import is_native
 from tdsl.runtime.torch.memory import Callee, Tensor, array_of, tensor_of
+from tdsl.runtime.torch.native import run_native
 
 
 def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
@@ -18,8 +19,6 @@ def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
 
         return run_tensors(callee.found, values, callee.mode.donate)
     if is_native(callee.mode):
-        from tdsl.runtime.torch.native import run_native
-
         return run_native(callee, values)
     arrays = [array_of(value) for value in values]
     run = callee.found.runner(tuple(array.shape for array in arrays), callee.mode)
