@@ -32,11 +32,11 @@ C_TYPES: dict[str, Any] = {
 Launch = tuple[Callable[..., None], tuple[int, ...], tuple[Any, ...]]
 
 
-class _Threads:
+class Threads:
     """How many threads run kernels: the processors that this process may use, or as OpenMP is told."""
 
     def __init__(self) -> None:
-        told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+        told = os.environ.get("OMP_NUMTHREADS", "").split(",")[0]
         self.count = int(told) if told.isdigit() and int(told) else len(os.sched_getaffinity(0))
 
     def one(self) -> None:
@@ -44,8 +44,8 @@ class _Threads:
         self.count = 1
 
 
-_THREADS = _Threads()
-os.register_at_fork(after_in_child=_THREADS.one)
+THREADS = Threads()
+os.register_at_fork(after_in_child=THREADS.one)
 
 
 class Executable:
@@ -77,7 +77,7 @@ class Executable:
     def run(self, given: Sequence[Any]) -> list[Any]:
         """The results on these arguments."""
         values = [*given, *(make() for make in self.makers)]
-        address, threads = self.arrays.address, _THREADS.count
+        address, threads = self.arrays.address, THREADS.count
         for step in self.steps:
             if type(step) is tuple:
                 function, slots, scalars, is_large = step
