@@ -9,6 +9,7 @@ import numpy as np
 
 from tdsl.runtime.backends import is_native
 from tdsl.runtime.torch.memory import Callee, Tensor, array_of, tensor_of
+from tdsl.runtime.torch.native import run_native
 
 
 def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
@@ -18,8 +19,6 @@ def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
 
         return run_tensors(callee.found, values, callee.mode.donate)
     if is_native(callee.mode):
-        from tdsl.runtime.torch.native import run_native
-
         return run_native(callee, values)
     arrays = [array_of(value) for value in values]
     run = callee.found.runner(tuple(array.shape for array in arrays), callee.mode)
@@ -35,7 +34,10 @@ def is_launched(callee: Callee, values: Sequence[Any]) -> bool:
     """Whether Triton's kernels run the call: on a GPU, or where it is pinned to them."""
     if callee.mode.backend == "triton":
         return True
-    return any(getattr(value, "is_cuda", False) for value in values)
+    for value in values:
+        if isinstance(value, Tensor):
+            return value.is_cuda
+    return False
 
 
 def scale_gradients(gradients: Sequence[Tensor], cotangent: Tensor) -> None:
