@@ -180,7 +180,7 @@ class _RecordedLoss(torch.autograd.Function):
         if torch.is_grad_enabled() or ctx.gradients is None:
             return None, *gradients(ctx.callee, values, cotangents, needed, run)
         found, ctx.gradients = ctx.gradients, None
-        scale_gradients(found, cotangents[0])
+        scale_gradients(ctx.callee, found, cotangents[0])
         shares = iter(found)
         del found
         return None, *(next(shares) if is_needed else None for is_needed in needed)

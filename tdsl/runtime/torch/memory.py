@@ -17,6 +17,7 @@ from tdsl import faults
 from tdsl.ir.dtype import BF16, may_be_float
 from tdsl.ops import numpy_dtype
 from tdsl.runtime.arguments import Array
+from tdsl.runtime.backends import is_native
 from tdsl.runtime.definition import Mode, Specialisation, remember
 
 Tensor = torch.Tensor
@@ -26,11 +27,13 @@ Tensor = torch.Tensor
 class Callee:
     """What is called: a specialisation, and how it runs.
 
-    `params` are the names of the parameters; `floating` says of each result whether it has a derivative.
+    `native` says whether compiled code runs it where tensors lie on the processor; `params` are the names
+    of the parameters; `floating` says of each result whether it has a derivative.
     """
 
     found: Specialisation
     mode: Mode
+    native: bool = field(init=False, compare=False, repr=False)
     params: tuple[str, ...] = field(init=False, compare=False, repr=False)
     floating: tuple[bool, ...] = field(init=False, compare=False, repr=False)
     _derived: dict[object, Callee] = field(
@@ -40,6 +43,7 @@ class Callee:
     def __post_init__(self) -> None:
         graph = self.found.graph
         floating = tuple(may_be_float(result.node.dtype) for result in graph.results)
+        object.__setattr__(self, "native", is_native(self.mode))
         object.__setattr__(self, "params", tuple(param.name for param in graph.params))
         object.__setattr__(self, "floating", floating)
 
