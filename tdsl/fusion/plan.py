@@ -8,7 +8,7 @@ by the kernel that walks them and completed by the next kernel that needs it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tdsl import faults
 from tdsl.fusion.graph import Graph
@@ -51,7 +51,8 @@ Step = Kernel | LibraryCall
 class Plan:
     """Steps in the order in which they run. `results` names a buffer for each result, in order.
 
-    `positions` has the axes in which a position is asked for, by the operation: nowhere, if one is empty.
+    `log`, which is not part of equality, says what the fuser considered. `positions` has the axes in which
+    a position is asked for, by the operation: nowhere, if one is empty.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Plan:
     buffers: tuple[Buffer, ...]
     steps: tuple[Step, ...]
     results: tuple[str, ...]
-    log: tuple[Entry, ...] = ()
+    log: tuple[Entry, ...] = field(default=(), compare=False)
     positions: tuple[tuple[str, tuple[Size, ...]], ...] = ()
 
     def check(self, size: Callable[[Size], int]) -> None:
