@@ -74,6 +74,8 @@ def _plan(cursor: Cursor) -> Plan:
     cursor.expect("->")
     results = _results(cursor)
     while cursor.after().text == "=":
+        if not cursor.sees(*params):
+            raise cursor.expected("a parameter")
         read_line(cursor, scope, params)
     memory = {p.name: (p.dtype, p.shape) for p in params.values()}
     buffers = _buffers(cursor, scope, memory)
@@ -136,7 +138,8 @@ def _kernel(cursor: Cursor, memory: Memory) -> Kernel:
     strides = {}
     while begins(cursor, "strides"):
         cursor.take()
-        strides[cursor.word("a buffer").text] = read_sizes(cursor)
+        buffer = cursor.word("a buffer").text
+        strides[buffer] = read_sizes(cursor)
         cursor.newline()
     numbers: list[tuple[str, Node]] = []
     origins = _values(cursor, scope, reads, numbers)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from tdsl.backends.triton.helpers import helper_text
 from tdsl.backends.triton.printer import Printed, print_kernel
+from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.plan import Plan
 from tdsl.fusion.schedule import MOST_PARTS, Schedule, choose
 from tdsl.ir.size import Size
 
-PROGRAMS_NAME = "programs"
+PROGRAMS_NAME = str(PROGRAMS)
 
 
 @dataclass(frozen=True, slots=True)
