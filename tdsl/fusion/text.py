@@ -43,8 +43,12 @@ from tdsl.ops import input_
 
 def plan_text(plan: Plan) -> str:
     """The text of the plan, then that of each step."""
-    head = "\n  ".join(_plan_lines(plan))
-    return "\n\n".join([head, *map(_step_text, plan.steps)])
+    return "\n\n".join([plan_head(plan), *map(step_text, plan.steps)])
+
+
+def plan_head(plan: Plan) -> str:
+    """The text of the plan without its steps."""
+    return "\n  ".join(_plan_lines(plan))
 
 
 def kernel_text(kernel: Kernel) -> str:
@@ -58,7 +62,8 @@ def schedule_text(schedule: Schedule) -> str:
     return f"schedule({attributes_text(values, {})})"
 
 
-def _step_text(step: Step) -> str:
+def step_text(step: Step) -> str:
+    """The text of a kernel or a library call."""
     return kernel_text(step) if isinstance(step, Kernel) else "\n  ".join(_library_lines(step))
 
 
