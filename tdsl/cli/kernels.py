@@ -34,7 +34,7 @@ def kernels_document(lowered: Lowered) -> dict[str, object]:
 
 
 def kernels_text(lowered: Lowered) -> str:
-    """Each plan in its text form, with what its kernels move and which merges were considered; the totals."""
+    """Each plan in its text form, with what its kernels move, then its merges; at last the totals."""
     lines = [line for one in lowered.reports for line in _plan(one)]
     moved, least = lowered.bytes_moved, lowered.bytes_compulsory
     ratio = f" ({moved / least:.3f} x)" if least else ""
