@@ -6,10 +6,10 @@ each configuration of the schedule, and for each buffer:
 - Stores: the declared bytes are the lanes that store, times the size of an element. So an address that two
   programs store counts twice.
 - Loads: the declared bytes are the lanes that load, where each row has elements of its own: a buffer with
-  a single access, as it lies there, along every row. Elsewhere programs load what others have loaded (a
-  weight that every row shares, the statistics of a group of channels, a row and one element gathered from
-  it), which the cache keeps: there the declared bytes are those of the addresses that are loaded at all,
-  once for each pass over the row that loads them.
+  a single access along every row (and every tile of it) that no index map moves. Elsewhere programs load
+  what others have loaded (a weight that every row shares, the statistics of a group of channels, a row
+  and one element gathered from it), which the cache keeps: there the declared bytes are those of the
+  addresses that are loaded at all, once for each pass over the row that loads them.
 
 The passes are counted in the printed text. Sizes are small, so nothing is beyond the 8 MB that stay in the
 cache.
@@ -35,7 +35,7 @@ from tdsl.fusion.offsets import base_of
 from tdsl.fusion.plan import Plan
 from tdsl.fusion.schedule import Schedule
 from tdsl.fusion.traffic import traffic
-from tdsl.ops import input_
+from tdsl.ops import index
 from tests.kernels.reference import ROWS, Row
 from tests.triton.interpreted import Traffic, counted, repaired
 from tests.triton.plans import CONFIGURATIONS, CPU, Array, assert_same, configured, to_torch
@@ -103,7 +103,8 @@ def loaded(kernel: Kernel, schedule: Schedule, text: str, name: str, found: Traf
     taken = {operand for node in kernel.nodes() for operand in used(node, memory)}
     taken |= {store.node for store in kernel.stores}
     accesses = [n for n in kernel.nodes() if n in taken and memory.get(base_of(n)) == name]
-    is_own = all(n.op is input_ and set(schedule.rows) <= set(n.axes) for n in accesses)
+    shares = {*schedule.rows, *(schedule.columns if schedule.kind == "tiled" else ())}
+    is_own = all(n.op is not index and shares <= set(n.axes) for n in accesses)
     if is_own and len(accesses) <= 1:
         return found.loaded(name)
     streams = re.findall(rf"tl\.load\({name}_ptr.*\bcolumn\b", text)
