@@ -14,11 +14,12 @@ from tdsl.backends.triton.helpers import helper_text
 from tdsl.backends.triton.printer import Printed, print_kernel
 from tdsl.backends.triton.specialise import known_sizes
 from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.plan import Plan
 from tdsl.fusion.schedule import MOST_PARTS, Schedule, choose
 from tdsl.ir.size import Atom, Size
 
-PROGRAMS_NAME = "programs"
+PROGRAMS_NAME = str(PROGRAMS)
 LONGEST_LINE = 100
 
 
