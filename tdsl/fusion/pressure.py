@@ -29,14 +29,6 @@ def runs_along(node: Node, kernel: Kernel) -> bool:
     return not is_replicated(node, kernel.nodes())
 
 
-def needs_whole_rows(kernel: Kernel) -> bool:
-    """Whether a row cannot be streamed: a scan, or the place of an extremum, has no partial form."""
-    return any(
-        node.op.family == "scan" or (node.op.name.startswith("arg") and runs_along(node, kernel))
-        for node in kernel.nodes()
-    )
-
-
 def kept_values(kernel: Kernel) -> float:
     """How many values of 32 bits wait for each element of a row, at the worst of the reductions.
 
