@@ -74,19 +74,16 @@ class Names:
     def size(self, size: Size) -> str:
         """A size as an expression: what counts rows first, then columns, then the rest."""
         quotients, rest = _quotients(size)
+        quotient = self.dialect.quotient.format
         parts = [
-            (
-                _rank(inner.atoms()),
-                self.dialect.quotient.format(self.factor(inner), self.factor(divisor)),
-                factor,
-            )
+            (_rank(inner.atoms()), quotient(self.factor(inner), self.factor(divisor)), factor)
             for inner, divisor, factor in quotients
         ]
         parts += [(_rank(monomial), "", Size(((monomial, c),))) for monomial, c in rest.terms]
         text = ""
-        for _, quotient, factor in sorted(parts, key=lambda part: part[0]):
+        for _, divided, factor in sorted(parts, key=lambda part: part[0]):
             ((monomial, c),) = factor.terms
-            factors = [f"({quotient})"] if quotient else []
+            factors = [f"({divided})"] if divided else []
             factors += [self._atom(atom) for atom in sorted(monomial, key=lambda a: _rank((a,)))]
             if abs(c) != 1 or not factors:
                 factors.append(str(abs(c)))

@@ -77,9 +77,10 @@ class Op:
     their nodes' axes) to the result's. `adjoint(node, cotangent)` gives one cotangent (or None: no
     path) for each operand, with no axes but the operand's; None in its place means that the
     operation is piecewise constant. `is_linear` says that it is linear in each floating operand,
-    `is_view` that evaluation may give back memory of an operand. `triton` is the expression in Triton,
-    with `{0}`, `{1}` ... for the operands and names for attributes, by the operands' kind where it
-    depends on that.
+    `is_view` that evaluation may give back memory of an operand. `triton` and `c` are the expression in
+    Triton and in C, with `{0}`, `{1}` ... for the operands and names for attributes, by the operands'
+    kind where it depends on that; in C `{s}` is the suffix of functions and numbers in f32, `{t}` the
+    operands' dtype.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Op:
     is_linear: bool = False
     is_view: bool = False
     triton: str | Mapping[str, str] = ""
+    c: str | Mapping[str, str] = ""
 
     def __post_init__(self) -> None:
         if OPS.setdefault(self.name, self) is not self:

@@ -16,27 +16,31 @@ Shares = tuple[Expr, Expr]
 add = pointwise(
     "add", "x + y. Integers wrap; on bools it is or.", np.add,
     lambda g, z, x, y: (g, g), kinds=ANY, domain=(REAL, REAL),
-    triton={"bool": "{0} | {1}", "": "{0} + {1}"},
+    triton={"bool": "{0} | {1}", "": "{0} + {1}"}, c={"bool": "{0} | {1}", "": "{0} + {1}"},
 )  # fmt: skip
 sub = pointwise(
     "sub", "x - y. Integers wrap.", np.subtract,
     lambda g, z, x, y: (g, -g), kinds=NUMBER, domain=(REAL, REAL), triton="{0} - {1}",
+    c="{0} - {1}",
 )  # fmt: skip
 mul = pointwise(
     "mul", "x * y. Integers wrap; on bools it is and.", np.multiply,
     lambda g, z, x, y: (g * y, g * x), kinds=ANY, domain=(REAL, REAL),
-    triton={"bool": "{0} & {1}", "": "{0} * {1}"},
+    triton={"bool": "{0} & {1}", "": "{0} * {1}"}, c={"bool": "{0} & {1}", "": "{0} * {1}"},
 )  # fmt: skip
 div = pointwise(
     "div", "x / y, for floats.", np.divide,
     lambda g, z, x, y: (g / y, -(g * z / y)), domain=(REAL, POSITIVE), triton="{0} / {1}",
+    c="{0} / {1}",
 )  # fmt: skip
 neg = pointwise(
     "neg", "-x. Integers wrap.", np.negative, lambda g, y, x: -g, kinds=NUMBER, triton="-{0}",
+    c="-{0}",
 )  # fmt: skip
 abs_ = pointwise(
     "abs", "|x|; the derivative at 0 is 0. The smallest integer stays itself.", np.absolute,
     lambda g, y, x: g * sign(x), kinds=NUMBER, domain=(POSITIVE,), triton="tl.abs({0})",
+    c={"float": "fabs{s}({0})", "uint": "{0}", "": "{0} < 0 ? -{0} : {0}"},
 )  # fmt: skip
 sign: Pointwise = pointwise(
     "sign",
@@ -45,6 +49,7 @@ sign: Pointwise = pointwise(
     kinds=NUMBER,
     domain=(POSITIVE,),
     triton={"float": "sign({0})", "": "integer_sign({0})"},
+    c="sign_{t}({0})",
 )
 
 
@@ -57,16 +62,19 @@ floordiv = pointwise(
     "floordiv", "floor(x / y). Integers: by 0 gives 0, and the smallest by -1 wraps to itself.",
     np.floor_divide, kinds=NUMBER, domain=(REAL, POSITIVE),
     triton={"float": "float_floordiv({0}, {1})", "": "integer_floordiv({0}, {1})"},
+    c="floordiv_{t}({0}, {1})",
 )  # fmt: skip
 remainder = pointwise(
     "remainder", "x - y * floor(x / y), with the sign of y. Integers: by 0 gives 0.", np.remainder,
     _quotient_shares, kinds=NUMBER, domain=((0.1, 0.9), (1.0, 2.0)),
     triton={"float": "remainder({0}, {1})", "": "integer_remainder({0}, {1})"},
+    c="remainder_{t}({0}, {1})",
 )  # fmt: skip
 fmod = pointwise(
     "fmod", "x - y * trunc(x / y), with the sign of x. Integers: by 0 gives 0.", np.fmod,
     _quotient_shares, kinds=NUMBER, domain=((2.1, 2.9), (0.95, 1.05)),
     triton={"float": "libdevice.fmod({0}, {1})", "": "integer_fmod({0}, {1})"},
+    c={"float": "fmod{s}({0}, {1})", "": "fmod_{t}({0}, {1})"},
 )  # fmt: skip
 
 floor = pointwise(
@@ -75,6 +83,7 @@ floor = pointwise(
     np.floor,
     domain=((0.1, 0.9),),
     triton="tl.floor({0})",
+    c="floor{s}({0})",
 )
 ceil = pointwise(
     "ceil",
@@ -82,6 +91,7 @@ ceil = pointwise(
     np.ceil,
     domain=((0.1, 0.9),),
     triton="tl.ceil({0})",
+    c="ceil{s}({0})",
 )
 trunc = pointwise(
     "trunc",
@@ -89,6 +99,7 @@ trunc = pointwise(
     np.trunc,
     domain=((0.1, 0.9),),
     triton="libdevice.trunc({0})",
+    c="trunc{s}({0})",
 )
 round_: Pointwise = pointwise(
     "round",
@@ -96,6 +107,7 @@ round_: Pointwise = pointwise(
     np.rint,
     domain=((0.6, 0.9),),
     triton="libdevice.rint({0})",
+    c="rint{s}({0})",
 )
 
 
@@ -113,13 +125,13 @@ maximum = pointwise(
     "maximum", "The larger of x and y; NaN if either is. Ties share the gradient equally.",
     np.maximum, _maximum_shares, kinds=ANY, domain=(REAL, REAL),
     triton={"float": "tl.maximum({0}, {1}, propagate_nan=tl.PropagateNan.ALL)", "bool": "{0} | {1}",
-            "": "tl.maximum({0}, {1})"},
+            "": "tl.maximum({0}, {1})"}, c={"bool": "{0} | {1}", "": "larger_{t}({0}, {1})"},
 )  # fmt: skip
 minimum = pointwise(
     "minimum", "The smaller of x and y; NaN if either is. Ties share the gradient equally.",
     np.minimum, _minimum_shares, kinds=ANY, domain=(REAL, REAL),
     triton={"float": "tl.minimum({0}, {1}, propagate_nan=tl.PropagateNan.ALL)", "bool": "{0} & {1}",
-            "": "tl.minimum({0}, {1})"},
+            "": "tl.minimum({0}, {1})"}, c={"bool": "{0} & {1}", "": "smaller_{t}({0}, {1})"},
 )  # fmt: skip
 
 
@@ -136,6 +148,7 @@ clamp = pointwise(
     lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), _clamp_shares,
     kinds=NUMBER, domain=(REAL, (-1.0, -0.5), (0.5, 1.0)),
     triton={"float": "clamp({0}, {1}, {2})", "": "tl.minimum(tl.maximum({0}, {1}), {2})"},
+    c="smaller_{t}(larger_{t}({0}, {1}), {2})",
 )  # fmt: skip
 
 
@@ -164,4 +177,5 @@ pow_: Pointwise = pointwise(
     "pow", "x ** y. Integers wrap; a negative exponent truncates towards 0.", _power, _power_shares,
     kinds=NUMBER, domain=(POSITIVE, REAL),
     triton={"float": "libdevice.pow({0}, {1})", "": "integer_pow({0}, {1})"},
+    c={"float": "pow{s}({0}, {1})", "": "pow_{t}({0}, {1})"},
 )  # fmt: skip

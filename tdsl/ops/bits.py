@@ -15,6 +15,7 @@ bitand = pointwise(
     kinds=BITS,
     domain=PAIR,
     triton="{0} & {1}",
+    c="{0} & {1}",
 )
 bitor = pointwise(
     "bitor",
@@ -23,6 +24,7 @@ bitor = pointwise(
     kinds=BITS,
     domain=PAIR,
     triton="{0} | {1}",
+    c="{0} | {1}",
 )
 bitxor = pointwise(
     "bitxor",
@@ -31,6 +33,7 @@ bitxor = pointwise(
     kinds=BITS,
     domain=PAIR,
     triton="{0} ^ {1}",
+    c="{0} ^ {1}",
 )
 bitnot = pointwise(
     "bitnot",
@@ -38,12 +41,14 @@ bitnot = pointwise(
     np.invert,
     kinds=BITS,
     triton="~{0}",
+    c={"bool": "!{0}", "": "~{0}"},
 )
 shift_left = pointwise(
     "shift_left", "x << y; 0 where y is negative or not below the width.", np.left_shift,
-    kinds=INTEGER, domain=PAIR, triton="shift_left({0}, {1})",
+    kinds=INTEGER, domain=PAIR, triton="shift_left({0}, {1})", c="shift_left_{t}({0}, {1})",
 )  # fmt: skip
 shift_right = pointwise(
     "shift_right", "x >> y, keeping the sign; 0 (negative x: -1) where y is out of range.",
     np.right_shift, kinds=INTEGER, domain=PAIR, triton="shift_right({0}, {1})",
+    c="shift_right_{t}({0}, {1})",
 )  # fmt: skip

@@ -16,6 +16,7 @@ equal = pointwise(
     domain=PAIR,
     to_bool=True,
     triton="{0} == {1}",
+    c="{0} == {1}",
 )
 not_equal = pointwise(
     "not_equal",
@@ -25,6 +26,7 @@ not_equal = pointwise(
     domain=PAIR,
     to_bool=True,
     triton="{0} != {1}",
+    c="{0} != {1}",
 )
 less = pointwise(
     "less",
@@ -34,6 +36,7 @@ less = pointwise(
     domain=PAIR,
     to_bool=True,
     triton="{0} < {1}",
+    c="{0} < {1}",
 )
 less_equal = pointwise(
     "less_equal",
@@ -43,6 +46,7 @@ less_equal = pointwise(
     domain=PAIR,
     to_bool=True,
     triton="{0} <= {1}",
+    c="{0} <= {1}",
 )
 greater = pointwise(
     "greater",
@@ -52,6 +56,7 @@ greater = pointwise(
     domain=PAIR,
     to_bool=True,
     triton="{0} > {1}",
+    c="{0} > {1}",
 )
 greater_equal = pointwise(
     "greater_equal",
@@ -61,6 +66,7 @@ greater_equal = pointwise(
     domain=PAIR,
     to_bool=True,
     triton="{0} >= {1}",
+    c="{0} >= {1}",
 )
 isnan = pointwise(
     "isnan",
@@ -68,6 +74,7 @@ isnan = pointwise(
     np.isnan,
     to_bool=True,
     triton="{0} != {0}",
+    c="{0} != {0}",
 )
 isinf = pointwise(
     "isinf",
@@ -75,6 +82,7 @@ isinf = pointwise(
     np.isinf,
     to_bool=True,
     triton='tl.abs({0}) == float("inf")',
+    c="fabs{s}({0}) == INFINITY",
 )
 isfinite = pointwise(
     "isfinite",
@@ -82,4 +90,5 @@ isfinite = pointwise(
     np.isfinite,
     to_bool=True,
     triton='tl.abs({0}) < float("inf")',
+    c="fabs{s}({0}) < INFINITY",
 )

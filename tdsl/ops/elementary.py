@@ -24,6 +24,7 @@ exp = pointwise(
     np.exp,
     lambda g, y, x: g * y,
     triton="tl.exp({0})",
+    c="exp{s}({0})",
 )
 exp2 = pointwise(
     "exp2",
@@ -31,6 +32,7 @@ exp2 = pointwise(
     np.exp2,
     lambda g, y, x: g * y * LN2,
     triton="tl.exp2({0})",
+    c="exp2{s}({0})",
 )
 expm1 = pointwise(
     "expm1",
@@ -38,6 +40,7 @@ expm1 = pointwise(
     np.expm1,
     lambda g, y, x: g * (y + 1.0),
     triton="libdevice.expm1({0})",
+    c="expm1{s}({0})",
 )
 
 log = pointwise(
@@ -47,6 +50,7 @@ log = pointwise(
     lambda g, y, x: g / x,
     domain=(POSITIVE,),
     triton="tl.log({0})",
+    c="log{s}({0})",
 )
 log2 = pointwise(
     "log2",
@@ -55,14 +59,15 @@ log2 = pointwise(
     lambda g, y, x: g / (x * LN2),
     domain=(POSITIVE,),
     triton="tl.log2({0})",
+    c="log2{s}({0})",
 )
 log10 = pointwise(
     "log10", "The logarithm to base 10.", np.log10, lambda g, y, x: g / (x * LN10),
-    domain=(POSITIVE,), triton="libdevice.log10({0})",
+    domain=(POSITIVE,), triton="libdevice.log10({0})", c="log10{s}({0})",
 )  # fmt: skip
 log1p = pointwise(
     "log1p", "log(1 + x), exact near 0.", np.log1p, lambda g, y, x: g / (x + 1.0),
-    domain=((-0.7, 2.0),), triton="libdevice.log1p({0})",
+    domain=((-0.7, 2.0),), triton="libdevice.log1p({0})", c="log1p{s}({0})",
 )  # fmt: skip
 
 sqrt = pointwise(
@@ -72,14 +77,17 @@ sqrt = pointwise(
     lambda g, y, x: g * 0.5 / y,
     domain=(POSITIVE,),
     triton="tl.sqrt({0})",
+    c="sqrt{s}({0})",
 )
 rsqrt: Pointwise = pointwise(
     "rsqrt", "1 / sqrt(x).", lambda x: np.reciprocal(np.sqrt(x)),
     lambda g, y, x: g * -0.5 * (y * y * y), domain=(POSITIVE,), triton="tl.rsqrt({0})",
+    c="1.0{s} / sqrt{s}({0})",
 )  # fmt: skip
 cbrt = pointwise(
     "cbrt", "The real cube root, of negative numbers too.", np.cbrt,
     lambda g, y, x: g / (y * y * 3.0), domain=(POSITIVE,), triton="libdevice.cbrt({0})",
+    c="cbrt{s}({0})",
 )  # fmt: skip
 
 sin: Pointwise = pointwise(
@@ -88,6 +96,7 @@ sin: Pointwise = pointwise(
     np.sin,
     lambda g, y, x: g * cos(x),
     triton="tl.sin({0})",
+    c="sin{s}({0})",
 )
 cos: Pointwise = pointwise(
     "cos",
@@ -95,6 +104,7 @@ cos: Pointwise = pointwise(
     np.cos,
     lambda g, y, x: -(g * sin(x)),
     triton="tl.cos({0})",
+    c="cos{s}({0})",
 )
 tan = pointwise(
     "tan",
@@ -103,15 +113,17 @@ tan = pointwise(
     lambda g, y, x: g * (y * y + 1.0),
     domain=((-1.2, 1.2),),
     triton="libdevice.tan({0})",
+    c="tan{s}({0})",
 )
 asin = pointwise(
     "asin", "The inverse sine, in [-pi/2, pi/2].", np.arcsin,
     lambda g, y, x: g * rsqrt((1.0 - x) * (x + 1.0)), domain=(UNIT,), triton="libdevice.asin({0})",
+    c="asin{s}({0})",
 )  # fmt: skip
 acos = pointwise(
     "acos", "The inverse cosine, in [0, pi].", np.arccos,
     lambda g, y, x: -(g * rsqrt((1.0 - x) * (x + 1.0))), domain=(UNIT,),
-    triton="libdevice.acos({0})",
+    triton="libdevice.acos({0})", c="acos{s}({0})",
 )  # fmt: skip
 atan = pointwise(
     "atan",
@@ -119,6 +131,7 @@ atan = pointwise(
     np.arctan,
     lambda g, y, x: g / (x * x + 1.0),
     triton="libdevice.atan({0})",
+    c="atan{s}({0})",
 )
 
 
@@ -134,6 +147,7 @@ atan2 = pointwise(
     "atan2", "The angle, in [-pi, pi], of the point with ordinate x and abscissa y: atan(x / y) in the"
     " right quadrant. The gradient at the origin is 0.",
     np.arctan2, _atan2_shares, domain=(POSITIVE, REAL), triton="libdevice.atan2({0}, {1})",
+    c="atan2{s}({0}, {1})",
 )  # fmt: skip
 
 sinh: Pointwise = pointwise(
@@ -142,6 +156,7 @@ sinh: Pointwise = pointwise(
     np.sinh,
     lambda g, y, x: g * cosh(x),
     triton="libdevice.sinh({0})",
+    c="sinh{s}({0})",
 )
 cosh: Pointwise = pointwise(
     "cosh",
@@ -149,6 +164,7 @@ cosh: Pointwise = pointwise(
     np.cosh,
     lambda g, y, x: g * sinh(x),
     triton="libdevice.cosh({0})",
+    c="cosh{s}({0})",
 )
 tanh = pointwise(
     "tanh",
@@ -156,6 +172,7 @@ tanh = pointwise(
     np.tanh,
     lambda g, y, x: g * (1.0 - y * y),
     triton="libdevice.tanh({0})",
+    c="tanh{s}({0})",
 )
 asinh = pointwise(
     "asinh",
@@ -163,13 +180,15 @@ asinh = pointwise(
     np.arcsinh,
     lambda g, y, x: g * rsqrt(x * x + 1.0),
     triton="libdevice.asinh({0})",
+    c="asinh{s}({0})",
 )
 acosh = pointwise(
     "acosh", "The inverse hyperbolic cosine, for x >= 1.", np.arccosh,
     lambda g, y, x: g * (rsqrt(x - 1.0) * rsqrt(x + 1.0)), domain=((1.2, 3.0),),
-    triton="libdevice.acosh({0})",
+    triton="libdevice.acosh({0})", c="acosh{s}({0})",
 )  # fmt: skip
 atanh = pointwise(
     "atanh", "The inverse hyperbolic tangent.", np.arctanh,
     lambda g, y, x: g / ((1.0 - x) * (x + 1.0)), domain=(UNIT,), triton="libdevice.atanh({0})",
+    c="atanh{s}({0})",
 )  # fmt: skip

@@ -72,7 +72,7 @@ class Pointwise(Operation):
         return make(self, operands, **attrs)
 
 
-def pointwise(
+def pointwise(  # noqa: PLR0913  (a row of the catalogue)
     name: str,
     doc: str,
     function: Callable[..., Any],
@@ -82,6 +82,7 @@ def pointwise(
     domain: Domain = (REAL,),
     to_bool: bool = False,
     triton: str | Mapping[str, str] = "",
+    c: str | Mapping[str, str] = "",
 ) -> Pointwise:
     """An operation on operands of one dtype that gives that dtype (or bool).
 
@@ -99,7 +100,15 @@ def pointwise(
         return BOOL if to_bool else dtype
 
     return elementwise(
-        name, doc, types, lambda node: function, adjoint, kinds=kinds, domain=domain, triton=triton
+        name,
+        doc,
+        types,
+        lambda node: function,
+        adjoint,
+        kinds=kinds,
+        domain=domain,
+        triton=triton,
+        c=c,
     )
 
 
@@ -116,6 +125,7 @@ def elementwise(  # noqa: PLR0913  (a row of the catalogue)
     is_linear: bool = False,
     is_view: bool = False,
     triton: str | Mapping[str, str] = "",
+    c: str | Mapping[str, str] = "",
 ) -> Pointwise:
     """A pointwise operation with its own dtype rule; `function(node)` gives the NumPy function."""
 
@@ -137,7 +147,7 @@ def elementwise(  # noqa: PLR0913  (a row of the catalogue)
     op = Pointwise(
         name, "pointwise", doc, infer, evaluate, shares if adjoint else None,
         is_linear=is_linear, is_view=is_view,
-    triton=triton, samples=lambda: _samples(op), kinds=kinds,
+        triton=triton, c=c, samples=lambda: _samples(op), kinds=kinds,
         domain=domain, variants=variants,
     )  # fmt: skip
     return op

@@ -25,7 +25,7 @@ where: Pointwise = elementwise(
     "where", "x where the condition c holds, else y. A branch not taken gets the cotangent 0.",
     _where_types, lambda node: np.where,
     lambda g, z, c, x, y: (None, where(c, g, 0.0), where(c, 0.0, g)),
-    kinds=ANY, domain=(None, REAL, REAL), triton="tl.where({0}, {1}, {2})",
+    kinds=ANY, domain=(None, REAL, REAL), triton="tl.where({0}, {1}, {2})", c="{0} ? {1} : {2}",
 )  # fmt: skip
 
 

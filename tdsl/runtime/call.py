@@ -27,6 +27,7 @@ from tdsl.runtime.arguments import (
     is_tensor,
     static_value,
 )
+from tdsl.runtime.backends import is_native
 from tdsl.runtime.binding import (
     Bound,
     Default,
@@ -191,4 +192,8 @@ def _runner(target: Target, found: Specialisation, arguments: Sequence[Argument]
 
         return lambda arrays: run_arrays(found, arrays)
     shapes = tuple(argument.fact.shape for argument in arguments)
+    if is_native(target.mode):
+        from tdsl.runtime.native import native_runner
+
+        return native_runner(found, shapes, target.mode)
     return found.runner(shapes, target.mode)
