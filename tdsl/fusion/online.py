@@ -31,8 +31,8 @@ FLOATS = (F32, F64)
 class Joined:
     """A sum in the pass of `head`, the maximum or the sum that its terms wait for.
 
-    `difference` is a - g. `exponential`: the power of it of which the terms are multiples; None where
-    they are squares.
+    `difference` is a - g. `exponential`: the power of it, or of a multiple of it, of which the terms are
+    multiples; None where they are squares.
     """
 
     head: Node
@@ -83,7 +83,7 @@ def _joined(node: Node, columns: set[Size], known: Mapping[Node, int]) -> Joined
     found = None
     if head.op is max_:
         power = _exponential(term, waits)
-        found = power and Joined(head, power.operands[0], power)
+        found = power and Joined(head, _unscaled(power.operands[0]), power)
     elif head.op is sum_ and term.op is mul and term.operands[0] is term.operands[1]:
         found = Joined(head, term.operands[0])
     return found if found and _refers(found, columns, waits) else None
@@ -107,6 +107,12 @@ def _exponential(term: Node, waits: Container[Node]) -> Node | None:
     is_scaled = term.op is mul or (term.op is div and term.operands[0] in waits)
     is_same = term.op is neg or (term.op is cast and term.dtype in FLOATS)
     return _exponential(late[0], waits) if len(late) == 1 and (is_scaled or is_same) else None
+
+
+def _unscaled(x: Node) -> Node:
+    """What an exponent is a multiple of."""
+    is_scaled = x.op is mul and x.operands[1].op is constant
+    return x.operands[0] if is_scaled else x
 
 
 def _refers(found: Joined, columns: set[Size], waits: Container[Node]) -> bool:

@@ -87,7 +87,11 @@ class Online(Values):
             sums = [n for n, other in self.joining(head).items() if other.exponential is power]
             self._emit_below(*(node.operands[0] for node in sums))
             self.text[reference] = exact
-            scale = self.assign(power, spelled(power).format(f"{shift} - {near}"), "scale")
+            (exponent,) = power.operands
+            moved = f"{shift} - {near}"
+            if exponent is not one.difference:
+                moved = f"({moved}) * {self.text[exponent.operands[1]]}"
+            scale = self.assign(power, spelled(power).format(moved), "scale")
             for node in sums:
                 value = self.reduced(node, self.masked(node, node.operands[0], {"column"}))
                 self.line(f"{self.carries[node]} = {self.carries[node]} * {scale} + {value}")
