@@ -154,8 +154,8 @@ def _with_columns(
     late = set(crossed)
     if any(operand in late for node in inside for operand in node.operands):
         return "a value is needed before every row was seen"
-    if any(frozenset((node["axis"],)) != columns for node in scans):
-        return "a running reduction runs along its own axis"
+    if any(columns != {node["axis"]} for node in scans):
+        return "a running reduction needs its axis whole"
     for node in outputs:
         own = frozenset(node.axes)
         if node not in late and not (rows <= own and own & columns in (frozenset(), columns)):
