@@ -58,6 +58,10 @@ PROGRAMS = {
         "s = sum(x); return s * 2, dot(x, x, axis=(N, D)) + exp(s), dot(expand(s, N, D), x, axis=D)",
     "a library's total for a kernel of rows":
         "return sum(x, axis=D), exp(x) + dot(x, x, axis=(N, D))",
+    "a place in a half of what is read in halves":
+        "a = flatten(flip(unflatten(x, axis=D, sizes=(2, H)), axis=-1), axes=(-2, -1));"
+        " b = a - mean(a, axis=D);"
+        " return flatten(flip(unflatten(b, axis=D, sizes=(2, H)), axis=-1), axes=(-2, -1))",
     "running reductions along two axes":
         "return cumprod(tanh(cumprod(x, axis=N)), axis=D)",
 }  # fmt: skip
