@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
 from ctypes import c_void_p
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
 
+from tdsl.backends.pool import LARGE, POOL
 from tdsl.fusion.kernel import Store
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
@@ -44,6 +46,9 @@ class NumpyArrays:
     def maker(self, shape: tuple[int, ...], dtype: AnyDtype) -> Callable[[], Any]:
         """A function that gives fresh contiguous arrays."""
         own, empty = numpy_dtype(dtype), np.empty
+        count = prod(shape) * own.itemsize
+        if count >= LARGE and POOL.limit:
+            return lambda: np.ndarray(shape, own, POOL.lease(count))
         return lambda: empty(shape, own)
 
     @staticmethod

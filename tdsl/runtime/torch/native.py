@@ -9,11 +9,13 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable, MutableMapping, Sequence
+from math import prod
 from typing import Any
 
 import torch
 
-from tdsl.backends.arrays import Sizes
+from tdsl.backends.arrays import NUMPY, Sizes
+from tdsl.backends.pool import LARGE, POOL
 from tdsl.backends.triton.library import library_call
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
@@ -31,9 +33,10 @@ class TorchArrays:
     def maker(self, shape: tuple[int, ...], dtype: AnyDtype) -> Callable[[], Tensor]:
         """A function that gives fresh contiguous tensors."""
         own, empty = torch_dtype(str(dtype)), torch.empty
-        count = own.itemsize
-        for side in shape:
-            count *= side
+        count = own.itemsize * prod(shape)
+        if count >= LARGE and POOL.limit:
+            fresh = NUMPY.maker(shape, dtype)
+            return lambda: tensor_of(fresh())
         if count < HUGE or not hasattr(mmap, "MADV_HUGEPAGE"):
             return lambda: empty(shape, dtype=own)
 
