@@ -12,6 +12,10 @@ from hypothesis import settings
 # tdsl/backends/triton/aot.py), which is what users with this variable get as well.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
+# Most tests are about what comes before code is generated. Compiling each of their functions would take
+# an hour, so that they run by the interpreter; tests of the backends pin theirs.
+os.environ.setdefault("TDSL_BACKEND", "interpreter")
+
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")

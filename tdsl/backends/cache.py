@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 _SUBSTITUTES: list[Path] = []
@@ -41,6 +42,39 @@ def stored(data: bytes, kind: str, suffix: str) -> Path:
         return _written(cache_folder() / kind, name, data)
     except (OSError, RuntimeError) as error:
         return _written(_substitute(str(error)) / kind, name, data)
+
+
+def made(kind: str, name: str, make: Callable[[Path], None]) -> Path:
+    """The file `KIND/NAME` of the cache, which `make` writes where it is missing or damaged.
+
+    A sum beside the file tells whether it is whole. Where the cache cannot be written, the file lies in a
+    temporary folder of this process, and a RuntimeWarning says so once.
+    """
+    try:
+        folder = cache_folder() / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        return _made(folder, name, make)
+    except (OSError, RuntimeError) as error:
+        folder = _substitute(str(error)) / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        return _made(folder, name, make)
+
+
+def _made(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
+    path, total = folder / name, folder / f"{name}.sum"
+    try:
+        if hashlib.sha256(path.read_bytes()).hexdigest() == total.read_text():
+            return path
+    except FileNotFoundError:
+        pass
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as unfinished:
+        target = Path(unfinished) / name
+        make(target)
+        found = Path(unfinished) / total.name
+        found.write_text(hashlib.sha256(target.read_bytes()).hexdigest())
+        target.replace(path)
+        found.replace(total)
+    return path
 
 
 def _written(folder: Path, name: str, data: bytes) -> Path:

@@ -157,7 +157,7 @@ def _with_columns(
     late = set(crossed)
     if any(operand in late for node in inside for operand in node.operands):
         return "a value is needed before every row was seen"
-    if any(frozenset(node.axes) & columns != columns for node in scans):
+    if any(columns != {node["axis"]} for node in scans):
         return "a running reduction needs its axis whole"
     for node in outputs:
         own = frozenset(node.axes)

@@ -1,13 +1,17 @@
-"""Which backends there are, and whether a pinned one can run here."""
+"""Which backends there are, which one runs by default, and whether a pinned one can run here."""
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 
 from tdsl import faults
+from tdsl.runtime.definition import Mode
 
-BACKENDS = ("interpreter", "triton", "numpy", "c")
-LATER = ("numpy", "c")
+BACKENDS = ("interpreter", "numpy", "c", "triton")
+LATER = ("numpy",)
+DEFAULT = os.environ.get("TDSL_BACKEND", "c")
+"""The backend of calls on the processor that pin none, as the environment names it."""
 
 
 def require_backend(backend: str | None) -> None:
@@ -16,8 +20,36 @@ def require_backend(backend: str | None) -> None:
         return
     if backend in LATER or backend not in BACKENDS:
         note = "it comes with a later version" if backend in LATER else "it is unknown"
-        hint = "`interpreter` and `triton` are available"
-        raise faults.NO_BACKEND.at(backend=backend, note=note, hint=hint)
-    if find_spec("triton") is None or find_spec("torch") is None:
+        known = ", ".join(f"`{name}`" for name in BACKENDS if name not in LATER)
+        raise faults.NO_BACKEND.at(backend=backend, note=note, hint=f"{known} are available")
+    if backend == "c":
+        _require_compiler()
+    elif find_spec("triton") is None or find_spec("torch") is None:
         hint = "pip install 'tdsl[torch,triton]'"
         raise faults.NO_BACKEND.at(backend=backend, note="it needs torch and Triton", hint=hint)
+
+
+def _require_compiler() -> None:
+    from tdsl.backends.c.compiler import CompilerError, compiler
+
+    try:
+        compiler()
+    except CompilerError as error:
+        hint = "install a C compiler, or name one in the environment variable CC"
+        raise faults.NO_BACKEND.at(backend="c", note=str(error), hint=hint) from None
+
+
+def is_native(mode: Mode) -> bool:
+    """Whether compiled code runs a call on the processor.
+
+    Raises TdslValueError where the environment names a backend that there is not.
+    """
+    if mode.checked or mode.backend not in (None, "c"):
+        return False
+    return mode.backend == "c" or _default() == "c"
+
+
+def _default() -> str:
+    if DEFAULT not in BACKENDS:
+        require_backend(DEFAULT)
+    return DEFAULT

@@ -27,6 +27,7 @@ from tdsl.runtime.arguments import (
     is_tensor,
     static_value,
 )
+from tdsl.runtime.backends import is_native
 from tdsl.runtime.binding import (
     Bound,
     Default,
@@ -183,12 +184,16 @@ def _one_library(arguments: Sequence[Argument]) -> bool:
 def _runner(target: Target, found: Specialisation, arguments: Sequence[Argument]) -> Run:
     """What runs the graph on loaded arguments."""
     if _one_library(arguments):
-        from tdsl.runtime.torch.dispatch import run_torch
+        from tdsl.runtime.torch.dispatch import torch_runner
 
-        return lambda arrays: run_torch(found, arrays, target.mode)
+        return torch_runner(found, target.mode)
     if target.mode.backend == "triton":
         from tdsl.runtime.torch.launch import run_arrays
 
         return lambda arrays: run_arrays(found, arrays)
     shapes = tuple(argument.fact.shape for argument in arguments)
+    if is_native(target.mode):
+        from tdsl.runtime.native import native_runner
+
+        return native_runner(found, shapes, target.mode)
     return found.runner(shapes, target.mode)

@@ -60,7 +60,8 @@ class Specialisation:
 
     graph: Graph
     flat: Graph
-    _programs: dict[Shapes, tuple[Program, Mapping[str, int]]] = field(default_factory=dict)
+    _programs: dict[Shapes, Program] = field(default_factory=dict)
+    _sizes: dict[Shapes, Mapping[str, int]] = field(default_factory=dict)
     _derived: dict[tuple[str, tuple[str, ...]], Specialisation] = field(default_factory=dict)
     _passes: dict[tuple[str, ...], Passes] = field(default_factory=dict)
     launched: dict[object, Any] = field(default_factory=dict)
@@ -68,17 +69,21 @@ class Specialisation:
 
     def runner(self, shapes: Shapes, mode: Mode) -> Run:
         """What runs the graph on arrays of these shapes. Raises TdslValueError for wrong sizes."""
-        program, sizes = self._program(shapes)
         if mode.checked:
+            sizes = self.sizes(shapes)
             return lambda arrays: run_checked(self.flat, sizes, arrays)
-        return program.run
-
-    def _program(self, shapes: Shapes) -> tuple[Program, Mapping[str, int]]:
         known = self._programs.get(shapes)
+        if known is None:
+            known = remember(self._programs, shapes, executable(self.flat, self.sizes(shapes)))
+        return known.run
+
+    def sizes(self, shapes: Shapes) -> Mapping[str, int]:
+        """The sizes of the axes for arguments of these shapes. Raises TdslValueError."""
+        known = self._sizes.get(shapes)
         if known is None:
             names = (param.name for param in self.graph.params)
             sizes = solve(self.flat, dict(zip(names, shapes, strict=True)))
-            known = remember(self._programs, shapes, (executable(self.flat, sizes), sizes))
+            known = remember(self._sizes, shapes, sizes)
         return known
 
     def pullback(self, wrt: tuple[str, ...]) -> Specialisation:

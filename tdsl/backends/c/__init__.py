@@ -1,0 +1,1 @@
+"""Kernels as C, compiled by the system's compiler: see `printer`, `compiler` and `execute`."""

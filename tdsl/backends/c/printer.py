@@ -1,0 +1,124 @@
+"""Kernels as C source.
+
+In: a `Kernel` and a `Schedule`. Out: the text of one function, and its parameters in order. Between: units
+of rows are parted among threads; loops along vectors have no dependence but declared reductions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tdsl.backends.c import counters
+from tdsl.backends.c.literals import c_type, memory_type
+from tdsl.backends.c.loops import Loops
+from tdsl.backends.c.schedule import BLOCK, LANES, Schedule
+from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.layout import PROGRAMS
+from tdsl.ir.dtype import AnyDtype
+from tdsl.ir.size import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A kernel's text, and what a call gives it, in order: then the number of threads.
+
+    `pointers` are names of buffers, `sizes` the sizes that are passed, `numbers` names of values that
+    follow from sizes, with their dtypes.
+    """
+
+    name: str
+    text: str
+    pointers: tuple[str, ...]
+    sizes: tuple[Size, ...]
+    numbers: tuple[tuple[str, AnyDtype], ...]
+
+
+def print_kernel(kernel: Kernel, schedule: Schedule) -> Printed:
+    """The kernel's text under the schedule."""
+    return _Printer(kernel, schedule).run()
+
+
+class _Printer(Loops):
+    """The skeleton: threads, programs, units."""
+
+    def run(self) -> Printed:
+        """The whole function."""
+        self.totals_of_parts()
+        self._units()
+        parallel = "#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)"
+        self.line(parallel)
+        if self.schedule.walked:
+            programs = self.names.size(PROGRAMS)
+            self.open(f"for (int64_t program = 0; program < {programs}; program++)")
+            self.begin_crossed()
+            first, last = f"units * program / {programs}", f"units * (program + 1) / {programs}"
+            self.open(f"for (int64_t unit = {first}; unit < {last}; unit++)")
+        else:
+            self.open("for (int64_t unit = 0; unit < units; unit++)")
+        self._indices()
+        self.row()
+        self.close()
+        if self.schedule.walked:
+            self.store_crossed()
+            self.close()
+        return self._printed()
+
+    def _units(self) -> None:
+        total = self.names.factor(counters.count(self.schedule.columns))
+        if self.schedule.kind == "flat":
+            self.line(f"const int64_t units = ({total} + {BLOCK - 1}) / {BLOCK};")
+            return
+        outer = list(self.row_groups)
+        if self.schedule.kind == "lanes":
+            inner = outer.pop()
+            side = self.names.factor(counters.count(inner))
+            self.line(f"const int64_t blocks = ({side} + {LANES - 1}) / {LANES};")
+        counts = [self.names.factor(counters.count(group)) for group in outer]
+        counts += ["blocks"] if self.schedule.kind == "lanes" else []
+        self.line(f"const int64_t units = {' * '.join(counts) or '1'};")
+
+    def _indices(self) -> None:
+        """What counts the unit's rows."""
+        if self.schedule.kind == "flat":
+            total = self.names.factor(counters.count(self.schedule.columns))
+            self.line(f"const int64_t start = unit * {BLOCK};")
+            self.line(f"const int64_t end = {total} - start < {BLOCK} ? {total} : start + {BLOCK};")
+            return
+        outer = list(zip(self.row_groups, self.row_names, strict=True))
+        unit = "unit"
+        if self.schedule.kind == "lanes":
+            inner, _ = outer.pop()
+            side = self.names.factor(counters.count(inner))
+            self.line(f"const int64_t start = unit % blocks * {LANES};")
+            self.line(f"const int64_t lanes = {side} - start < {LANES} ? {side} - start : {LANES};")
+            unit = "unit / blocks"
+        if len(outer) == 1:
+            self.line(f"const int64_t {outer[0][1]} = {unit};")
+        elif outer:
+            self.line(f"int64_t rest = {unit};")
+            for group, name in reversed(outer):
+                count = self.names.factor(counters.count(group))
+                self.line(f"const int64_t {name} = rest % {count};")
+                self.line(f"rest /= {count};")
+
+    def _printed(self) -> Printed:
+        kernel = self.kernel
+        dtypes: dict[str, tuple[AnyDtype, bool]] = {r.name: (r.dtype, True) for r in kernel.reads}
+        dtypes |= {store.buffer: (store.dtype, False) for store in kernel.stores}
+        parameters = []
+        for pointer in self.pointers:
+            dtype, is_read = dtypes[pointer]
+            const = "const " if is_read else ""
+            parameters.append(f"{const}{memory_type(dtype)} *{self.buffers[pointer]}")
+        numbers = [(name, node.dtype) for name, node in kernel.numbers]
+        parameters += [f"int64_t {name}" for name in self.names.sizes]
+        parameters += [f"{c_type(dtype)} {name}" for name, dtype in numbers]
+        head = f"void {kernel.name}({', '.join([*parameters, 'int threads'])})"
+        if len(head) > 100:
+            head = head.replace("(", "(\n    ", 1).replace(", ", ",\n    ")[:-1] + "\n)"
+        body = "\n".join(self.lines)
+        described = self.schedule.describe()
+        comment = f"// {described[0].upper()}{described[1:]}."
+        sizes = tuple(self.names.sizes.values())
+        text = f"{comment}\n{head} {{\n{body}\n}}\n"
+        return Printed(kernel.name, text, tuple(self.pointers), sizes, tuple(numbers))

@@ -1,0 +1,95 @@
+"""Schedules for processors: how a kernel's axes are walked, for given sizes.
+
+In: a `Kernel` and sizes. Out: a `Schedule`. Between: a pure function of the kernel and the sizes' classes;
+the number of threads decides nothing, so that results do not depend on it.
+
+- *flat*: all axes are counted by one number, in units of one block.
+- *rows*: a unit is one row; vectors lie along its columns.
+- *lanes*: a unit is a block of rows that are neighbours in memory; vectors lie across the rows.
+- *walked*: sums across rows: the units are parted among a fixed number of programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from tdsl.backends.c.counters import groups
+from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.offsets import is_strided, ordered
+from tdsl.fusion.pressure import runs_along
+from tdsl.ir.size import Size
+
+Kind = Literal["flat", "rows", "lanes"]
+
+BLOCK = 4096
+"""Elements of a flat unit."""
+LANES = 64
+"""Rows side by side: four lines of the cache in f32."""
+STAGED = 32768
+"""The longest row of which values wait in the cache for a later pass."""
+STAGED_LANES = 1024
+"""The same for rows side by side."""
+MOST_PROGRAMS = 64
+EACH_PROGRAM = 16
+"""Units for each program that keeps sums, so that its parts are little traffic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How a kernel runs. `rows` and `columns` are in the order in which they are counted.
+
+    `staged`: values that are costly to compute wait in a row of scratch memory for later passes.
+    """
+
+    kind: Kind
+    rows: tuple[Size, ...]
+    columns: tuple[Size, ...]
+    walked: bool
+    staged: bool
+
+    @property
+    def block(self) -> int:
+        """How many elements, or rows, a unit has."""
+        return {"flat": BLOCK, "rows": 1, "lanes": LANES}[self.kind]
+
+    def units(self, size: Callable[[Size], int]) -> int:
+        """How many units there are."""
+        return -(-prod(map(size, self.columns if self.kind == "flat" else self.rows)) // self.block)
+
+    def programs(self, size: Callable[[Size], int]) -> int:
+        """How many programs part the units of a walked kernel."""
+        return max(1, min(MOST_PROGRAMS, self.units(size) // EACH_PROGRAM))
+
+    def describe(self) -> str:
+        """One line for readers."""
+        rows = " x ".join(map(str, self.rows)) or "one row"
+        columns = " x ".join(map(str, self.columns)) or "1"
+        walk = "a fixed number of programs walks" if self.walked else "threads divide"
+        if self.kind == "flat":
+            return f"{walk} {columns} in blocks of {BLOCK}"
+        if self.kind == "lanes":
+            return f"{walk} {rows}, {LANES} rows side by side along {columns}"
+        return f"{walk} {rows}, each along {columns}"
+
+
+def choose(kernel: Kernel, size: Callable[[Size], int]) -> Schedule:
+    """The schedule of a kernel for these sizes."""
+    layout, walked = kernel.layout, bool(kernel.layout.crossed)
+    everything = ordered(kernel, (*layout.rows, *layout.columns))
+    runs = any(runs_along(node, kernel) for node in kernel.nodes())
+    # What lacks an axis is stored once for each row, even if that axis is empty.
+    alike = all(set(store.node.axes) == set(everything) for store in kernel.stores)
+    if not runs and (alike or (walked and not layout.columns)):
+        *outer, inner = groups(kernel, everything) or ((),)
+        if not outer:
+            return Schedule("flat", (), everything, walked, staged=True)
+        rows = tuple(axis for group in outer for axis in group)
+        return Schedule("rows", rows, inner, walked, staged=True)
+    rows, columns = ordered(kernel, layout.rows), ordered(kernel, layout.columns)
+    length = prod(map(size, columns))
+    if rows and not walked and is_strided(kernel, rows, columns):
+        return Schedule("lanes", rows, columns, walked, length <= STAGED_LANES)
+    return Schedule("rows", rows, columns, walked, length <= STAGED)

@@ -1,0 +1,265 @@
+"""The values of a kernel as C statements: reads, places, arithmetic.
+
+In: nodes of a kernel, operands first. Out: lines, and the expression of each node. Between: a read outside
+its domain gives the fill and touches no memory; positions are counted in 64 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tdsl.backends.c.helpers import functions
+from tdsl.backends.c.literals import c_type, converted, literal, loaded, spelled, suffix
+from tdsl.backends.c.schedule import Schedule
+from tdsl.backends.names import C, Names, written
+from tdsl.fusion.kernel import Access, Kernel, Store, access, offset_of
+from tdsl.fusion.offsets import base_of, located
+from tdsl.ir.dtype import I64
+from tdsl.ir.index_map import Condition, InRange
+from tdsl.ir.node import Node
+from tdsl.ir.size import Size, is_nonnegative
+from tdsl.ir.size import index as variable
+from tdsl.ops import arange, cast, constant, index, input_, size_, take
+
+RESERVED = frozenset(
+    [
+        "auto",
+        "break",
+        "case",
+        "char",
+        "const",
+        "continue",
+        "default",
+        "do",
+        "double",
+        "else",
+        "enum",
+        "extern",
+        "float",
+        "for",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "register",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "struct",
+        "switch",
+        "typedef",
+        "union",
+        "unsigned",
+        "void",
+        "volatile",
+        "while",
+        "bool",
+        "true",
+        "false",
+        "row",
+        "column",
+        "lane",
+        "lanes",
+        "start",
+        "end",
+        "unit",
+        "units",
+        "program",
+        "part",
+        "threads",
+        "rest",
+        "y0",
+        "y1",
+        "yn",
+        "j0",
+        "j1",
+        "jn",
+        "gamma",
+        "signgam",
+        "INFINITY",
+        "NAN",
+    ]
+)
+
+
+@dataclass
+class Values:
+    """Lines under construction. `text` has the expression of each value that is known.
+
+    `where` has the index along each axis. `arrays` collects the declarations of values that are kept for
+    several rows side by side, while those are computed.
+    """
+
+    kernel: Kernel
+    schedule: Schedule
+    lines: list[str] = field(default_factory=list)
+    text: dict[Node, str] = field(default_factory=dict)
+    where: dict[Size, Size] = field(default_factory=dict)
+    arrays: list[str] | None = None
+    indent: int = 1
+
+    def __post_init__(self) -> None:
+        kernel = self.kernel
+        self.nodes = kernel.nodes()
+        self.shapes = {read.node: read.shape for read in kernel.reads}
+        self.pointers = list(
+            dict.fromkeys([*(r.name for r in kernel.reads), *(s.buffer for s in kernel.stores)])
+        )
+        self.numbers = [name for name, _ in kernel.numbers]
+        taken = {*RESERVED, *functions(), *self.numbers}
+        self.buffers: dict[str, str] = {}
+        self.names = Names(taken, C)
+        for pointer in self.pointers:
+            self.buffers[pointer] = self.names.fresh(f"{pointer}_ptr")
+
+    def line(self, text: str) -> None:
+        """Append a line."""
+        self.lines.append("    " * self.indent + text if not text.startswith("#") else text)
+
+    def open(self, text: str) -> None:
+        """Append the beginning of a block."""
+        self.line(f"{text} {{")
+        self.indent += 1
+
+    def close(self) -> None:
+        """Append the end of a block."""
+        self.indent -= 1
+        self.line("}")
+
+    def name(self, node: Node, hint: str = "") -> str:
+        """A new name for a value."""
+        return self.names.value(node, self.kernel.origins.get(node), len(self.text), hint)
+
+    def assign(self, node: Node, text: str) -> None:
+        """Append the assignment of a node's value to a new name."""
+        name, type_ = self.name(node), c_type(node.dtype)
+        if self.arrays is None:
+            self.line(f"const {type_} {name} = {text};")
+            self.text[node] = name
+        else:
+            self.arrays.append(f"{type_} {name}[LANES];")
+            self.line(f"{name}[lane] = {text};")
+            self.text[node] = f"{name}[lane]"
+
+    def emit(self, nodes: Iterable[Node]) -> None:
+        """Append what is not known yet of these nodes."""
+        for node in nodes:
+            if node not in self.text:
+                self._emit(node)
+
+    def _emit(self, node: Node) -> None:
+        if node.op is constant:
+            self.text[node] = literal(node["value"], node.dtype)
+        elif node.op is size_:
+            self.text[node] = self.names.factor(node["value"])
+        elif node.op is arange:
+            if node["axis"] in self.where:  # else only an index map of it is used
+                self.text[node] = self.place(variable(node["axis"]))
+        elif node.op is input_ and node not in self.shapes:
+            self.text[node] = node["name"]
+        elif node.op in (input_, take) or (node.op is index and node.operands[0] in self.shapes):
+            self._load(node)
+        elif node.op is index:
+            self._moved(node)
+        elif node.op.family == "scan":
+            self.run_on(node)
+        elif node.op is cast:
+            (x,) = node.operands
+            text = converted(self.text[x], x.dtype, node.dtype)
+            if text == self.text[x]:
+                self.text[node] = text
+            else:
+                self.assign(node, text)
+        else:
+            own = node.operands[0].dtype
+            known = {**dict(node.attrs), "s": suffix(own), "t": str(own)}
+            operands = [self.text[operand] for operand in node.operands]
+            self.assign(node, spelled(node).format(*operands, **known))
+
+    def run_on(self, node: Node) -> None:
+        """Append a step of a running reduction."""
+        raise NotImplementedError
+
+    def place(self, place: Size) -> str:
+        """A place by the counters, as an operand."""
+        return self.names.factor(located(place, self.where))
+
+    def _moved(self, node: Node) -> None:
+        """An index map of positions or of one number: a place, whether it is inside, or the number."""
+        (x,) = node.operands
+        (piece,) = node["map"].pieces
+        if x.op is arange:
+            self.text[node] = self.place(dict(piece.exprs).get(x["axis"], variable(x["axis"])))
+        elif piece.domain:
+            self.assign(node, " && ".join(self._inside(piece.domain)) or "true")
+        else:
+            self.text[node] = self.text[x]
+
+    def _inside(self, domain: Sequence[Condition]) -> list[str]:
+        """The conditions that are not always true."""
+        found = []
+        for condition in domain:
+            place = self.place(condition.expr)
+            if not isinstance(condition, InRange):
+                found.append(f"{place} % {self.names.factor(condition.divisor)} == 0")
+                continue
+            if not is_nonnegative(condition.expr):
+                found.append(f"{place} >= 0")
+            if not is_nonnegative(condition.size - 1 - condition.expr):
+                found.append(f"{place} < {self.names.factor(condition.size)}")
+        return found
+
+    def _load(self, node: Node) -> None:
+        base = base_of(node)
+        read, shape = access(node, self.shapes[base]), self.shapes[base]
+        offset = offset_of(shape, self._places(read, shape), self._strides(base))
+        guard = self._inside(read.domain)
+        if read.at is not None and read.gathered is not None:
+            at = self.text[read.at]
+            guard += [f"{at} >= 0", f"{at} < {self.names.factor(read.gathered)}"]
+        text = self.element(str(base["name"]), located(offset, self.where))
+        if guard:
+            text = f"{' && '.join(guard)} ? {text} : {literal(read.fill, node.dtype)}"
+            text = f"({text}) != 0" if loaded("", node.dtype) else text
+        else:
+            text = loaded(text, node.dtype)
+        self.assign(node, text)
+
+    def _places(self, read: Access, shape: Sequence[Size]) -> tuple[Size, ...]:
+        """The read's places; along a gathered axis the value that points."""
+        if read.at is None:
+            return read.places
+        text = self.text[read.at]
+        at = written(text if read.at.dtype == I64 else f"(int64_t){text}")
+        return tuple(
+            at if axis == read.gathered else place
+            for axis, place in zip(shape, read.places, strict=True)
+        )
+
+    def _strides(self, node: Node) -> tuple[Size, ...] | None:
+        return self.kernel.strides.get(str(node["name"]))
+
+    def element(self, buffer: str, offset: Size) -> str:
+        """An element of a buffer."""
+        return f"{self.buffers[buffer]}[{self.names.size(offset)}]"
+
+    def target(self, store: Store) -> str:
+        """Where a value is stored; a program's own part begins at its number."""
+        shape = store.shape[1:] if store.share else store.shape
+        offset = located(offset_of(shape, store.places), self.where)
+        if store.share:
+            part = written("program")
+            for size in shape:
+                part = part * size
+            offset = part + offset
+        return self.element(store.buffer, offset)
+
+    def stores(self, stores: Iterable[Store]) -> None:
+        """Append stores of values."""
+        for store in stores:
+            self.line(f"{self.target(store)} = {self.text[store.node]};")

@@ -1,0 +1,93 @@
+"""Calls on the processor: a plan for the sizes and layouts of the arguments, compiled once.
+
+In: a specialisation, and arrays of one kind. Out: fresh, contiguous arrays. Between: an argument is
+read where it lies; a pinned backend raises what the default choice answers with the next best one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+from tdsl import faults
+from tdsl.backends.arrays import NUMPY, Arrays
+from tdsl.backends.c.compiler import CompilerError
+from tdsl.backends.c.execute import Executable
+from tdsl.fusion.plan import Plan, make_plan, with_strides
+from tdsl.runtime.arguments import Array
+from tdsl.runtime.definition import Mode, Run, Shapes, Specialisation, remember
+from tdsl.runtime.layouts import Layout, symbolic_strides
+
+INTERPRETED = Mode(backend="interpreter")
+_REPORTED: list[str] = []
+
+
+def native_runner(found: Specialisation, shapes: Shapes, mode: Mode) -> Run:
+    """What runs the graph on NumPy arrays of these shapes. Raises TdslError for wrong sizes."""
+    found.sizes(shapes)
+    known: dict[object, Run] = {}
+
+    def run(arrays: Sequence[Array]) -> list[Array]:
+        key = tuple([array.strides for array in arrays])
+        prepared = known.get(key)
+        if prepared is None:
+            prepared = remember(known, key, _numpy_run(found, shapes, arrays, mode))
+        return prepared(arrays)
+
+    return run
+
+
+def _numpy_run(found: Specialisation, shapes: Shapes, arrays: Sequence[Array], mode: Mode) -> Run:
+    """What runs on arrays with these strides; one whose elements are not aligned is copied."""
+    if all(map(_is_aligned, arrays)):
+        strides = [tuple(s // a.itemsize for s in a.strides) for a in arrays]
+        run = prepare(found, shapes, strides, mode, NUMPY)
+        return run or found.runner(shapes, INTERPRETED)
+    run = native_runner(found, shapes, mode)
+    return lambda arrays: run([a if _is_aligned(a) else a.copy(order="C") for a in arrays])
+
+
+def _is_aligned(array: Array) -> bool:
+    return array.flags.aligned and not any(step % array.itemsize for step in array.strides)
+
+
+def prepare(
+    found: Specialisation,
+    shapes: Shapes,
+    strides: Sequence[tuple[int, ...]],
+    mode: Mode,
+    arrays: Arrays,
+) -> Run | None:
+    """What runs arrays of these shapes and strides, in elements; None where nothing can be compiled.
+
+    Raises TdslValueError for wrong sizes, and instead of None for a pinned backend.
+    """
+    names = [param.name for param in found.flat.params]
+    layouts: list[Layout] = list(zip(names, shapes, strides, strict=True))
+    steps, values = symbolic_strides(layouts)
+    sizes = {**found.sizes(shapes), **values}
+    plan = with_strides(plan_of(found), steps)
+    try:
+        return Executable(plan, sizes, arrays).run
+    except CompilerError as error:
+        if mode.backend == "c":
+            raise faults.NO_BACKEND.at(backend="c", note=str(error), hint="see `$CC`") from None
+        _report(str(error))
+        return None
+
+
+def _report(message: str) -> None:
+    """Tell once that there is no compiler."""
+    if not _REPORTED:
+        _REPORTED.append(message)
+        warnings.warn(
+            f"tdsl runs without compiled kernels: {message}", RuntimeWarning, stacklevel=2
+        )
+
+
+def plan_of(found: Specialisation) -> Plan:
+    """The plan of a specialisation, made once."""
+    known: Plan | None = found.launched.get("plan")
+    if known is None:
+        known = found.launched["plan"] = make_plan(found.flat)
+    return known
