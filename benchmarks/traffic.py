@@ -67,7 +67,7 @@ def traffic_page() -> str:
         for row in rows:
             if row.file == file:
                 torch = launches["launches"].get(f"{file}.{row.id}", {})
-                lines.append(_line(row, torch, liger["launches"].get(f"{file}.{row.name}")))
+                lines.append(_line(row, torch, liger["launches"].get(f"{file}.{row.id}")))
         lines.append("")
     return "\n".join([*lines, *_sources(liger)]) + "\n"
 
@@ -150,9 +150,10 @@ def _plain(counts: Mapping[str, Any] | None) -> str:
 def _sources(liger: Mapping[str, Any]) -> Iterator[str]:
     """Where Liger-Kernel's counts come from."""
     yield "## Sources of Liger-Kernel's counts\n"
-    yield f"Files under `{liger['folder']}` of `{liger['repository']}`.\n"
+    yield f"Files under `{liger['folder']}` of `{liger['repository']}`, each at the commit named: they"
+    yield "are of different ages, no one release, and none need be the newest.\n"
     for name, one in liger["launches"].items():
-        yield f"- `{name}`: `{one['path']}` at `{one['commit'][:12]}`. {one['counted']}"
+        yield f"- `{name.partition('.')[2]}`: `{one['path']}` at `{one['commit'][:12]}`. {one['counted']}"
 
 
 if __name__ == "__main__":

@@ -28,3 +28,9 @@ def test_every_function_is_there_and_was_measured() -> None:
     assert {(row.file, row.name) for row in chosen()} == library
     launches = json.loads(Path(HERE / "launches.json").read_text(encoding="utf-8"))["launches"]
     assert {f"{row.file}.{row.id}" for row in chosen()} <= set(launches)
+
+
+def test_every_count_of_liger_has_its_row() -> None:
+    """A key that is no row's would be left out of the table without a word."""
+    liger = json.loads(Path(HERE / "liger.json").read_text(encoding="utf-8"))["launches"]
+    assert set(liger) <= {f"{row.file}.{row.id}" for row in chosen()}
