@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tdsl.backends.numpy.select import select
 from tdsl.ir.node import Kernel as Function
 from tdsl.ir.node import Node, remake, topological
 from tdsl.ir.size import Atom, Size
-from tdsl.ops import index, input_, numpy_dtype
+from tdsl.ops import index, input_, numpy_dtype, where
 
 Sizes = Callable[[Size], int]
 
@@ -91,12 +92,14 @@ def function_of(node: Node) -> Function | None:
         for place, operand in enumerate(node.operands)
     ]
     number = remake(node.op, tuple(numbers), node.attrs)
-    return node.op.evaluate(number, lambda size: 1)
+    function = node.op.evaluate(number, lambda size: 1)
+    return select if function is np.where else function
 
 
 def _is_written(node: Node) -> bool:
-    """Whether a value is computed by a ufunc, which can be told where to write."""
-    return bool(node.axes) and isinstance(function_of(node), np.ufunc)
+    """Whether the function that computes a value can be told where to write."""
+    function = function_of(node)
+    return bool(node.axes) and (function is select or isinstance(function, np.ufunc))
 
 
 def _scratch(
@@ -115,11 +118,13 @@ def _scratch(
     count = 0
     for node in nodes:
         dying = dict.fromkeys(owners[operand] for operand in node.operands if operand in owners)
-        free += [found[owner] for owner in dying if owner in found and last[owner] is node]
+        left = [found[owner] for owner in dying if owner in found and last[owner] is node]
+        kind = (frozenset(node.axes), numpy_dtype(node.dtype).itemsize)
+        usable = free if node.op is where else [*free, *left]
+        fitting = [memory for memory in usable if (memory.axes, memory.itemsize) == kind]
+        free += left
         if node in direct or not _is_written(node):
             continue
-        kind = (frozenset(node.axes), numpy_dtype(node.dtype).itemsize)
-        fitting = [memory for memory in free if (memory.axes, memory.itemsize) == kind]
         if fitting:
             found[node] = fitting[-1]
             free.remove(fitting[-1])

@@ -16,6 +16,7 @@ from tdsl.backends.arrays import Arrays
 from tdsl.backends.c.execute import SMALL, THREADS
 from tdsl.backends.c.module import PROGRAMS_NAME
 from tdsl.backends.numpy.kernel import TiledKernel
+from tdsl.backends.numpy.run import run_kernel
 from tdsl.backends.numpy.tiles import MOST_PROGRAMS, Tiling, tiling
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan, Step
@@ -48,7 +49,8 @@ class Executable:
         views = {name: self.arrays.view(array) for name, array in memory.items()}
         for step in self.steps:
             if isinstance(step, TiledKernel):
-                step.run(views, self.programs, THREADS.count if self._is_large(step) else 1)
+                threads = THREADS.count if self._is_large(step) else 1
+                run_kernel(step, views, self.programs, threads)
             else:
                 with np.errstate(all="ignore"):
                     self.arrays.call(step, memory, self.size)
