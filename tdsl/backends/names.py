@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tdsl.errors import InternalError
+from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.offsets import COLUMN, ROW, START
 from tdsl.ir.function import Origin
 from tdsl.ir.node import Node
@@ -130,7 +131,8 @@ class Names:
         size = Size((((atom,), 1),))
         known = next((name for name, other in self.sizes.items() if other == size), None)
         if known is None:
-            known = self.fresh(re.sub(r"\W", "_" if "@" in atom.name else "", atom.name) or "size")
+            text = "programs" if size == PROGRAMS else atom.name
+            known = self.fresh(re.sub(r"\W", "_" if "@" in text else "", text) or "size")
             self.sizes[known] = size
         return known
 
@@ -151,8 +153,9 @@ def _quotients(size: Size) -> tuple[list[tuple[Size, Size, Size]], Size]:
             times = dict(size.terms).get((part * inner).terms[0][0], 0) // inner.terms[0][1]
             rest = size - part * (inner - Size((((atom,), 1),))) * times
             is_out = len(rest.terms) <= len(size.terms) - len(inner.terms)
-            if len(divisor.terms) == 1 and times > 0 and is_out:
-                found.append((inner, divisor, part * divisor * times))
+            factor = part * divisor * times
+            if len(divisor.terms) == len(factor.terms) == 1 and times > 0 and is_out:
+                found.append((inner, divisor, factor))
                 size = rest
                 break
     return found, size

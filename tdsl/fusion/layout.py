@@ -15,8 +15,11 @@ from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Axis, name
 from tdsl.ops.base import unique_axes
 
-PROGRAMS = name("programs")
-"""How many programs walk the rows: the first axis of a buffer of their partial results."""
+PROGRAMS = name("grid.programs")
+"""How many programs walk the rows: the first axis of a buffer of their partial results.
+
+No axis of a program can have the name: a dot stands before a pack's number only.
+"""
 
 CROSSING = ("sum", "max", "min", "prod", "any", "all")
 """The reductions that programs can do in parts."""

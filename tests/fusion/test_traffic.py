@@ -40,8 +40,47 @@ def test_large_kernels_move_little_more_than_they_must(row: Row) -> None:
     _, function, specs, static, ratio, forward, launches = row
     lowered = function.lower(*specs, **{"grad": True, **static})
     assert lowered.bytes_moved <= ratio * lowered.bytes_compulsory
-    assert len([k for k in lowered.kernels if k.stage == "forward"]) == forward
-    assert len(lowered.kernels) == launches
+    kernels = [kernel for kernel in lowered.kernels if not kernel.conditional]
+    assert len([k for k in kernels if k.stage == "forward"]) == forward
+    assert len(kernels) == launches
+
+
+def test_gradients_of_a_loss_are_scaled_by_a_kernel_that_counts_for_nothing() -> None:
+    text = "def f(x: bf16[N, D], y: f32[N, D]) -> f32:\n    return sum(x * y)\n"
+    lowered = tdsl.compile(text).lower("bf16[64, 32]", "f32[64, 32]", grad=True)
+    *always, scale = lowered.kernels
+    assert not any(kernel.conditional for kernel in always)
+    assert (scale.conditional, scale.stage) == (True, "backward")
+    gradients = {"dx": 64 * 32 * 2, "dy": 64 * 32 * 4}
+    assert scale.writes == gradients
+    assert scale.reads == {"ct": 4, **gradients}
+    assert lowered.bytes_moved == sum(k.bytes_read + k.bytes_written for k in always)
+    assert "def scale" in scale.source
+    assert [k.name for k in losses.mse.lower("f32[8]", "f32[8]").kernels if k.conditional] == []
+    rows = losses.mse.lower("f32[8]", "f32[8]", grad=True, reduction="none")
+    assert not any(kernel.conditional for kernel in rows.kernels)
+
+
+LENGTHS = (131072, 262144)
+Long = tuple[str, Any, tuple[str, ...], int, int]
+LONG_ROWS: list[Long] = [
+    # name, function, dtypes and shapes, how often an element is read or written: forward, in all
+    ("softmax", softmax.softmax, ("f32[64, {0}]",), 3, 8),
+    ("log_softmax", softmax.log_softmax, ("f32[64, {0}]",), 3, 7),
+    ("logsumexp", softmax.logsumexp, ("f32[64, {0}]",), 1, 3),
+    ("cross_entropy", losses.cross_entropy, ("f32[64, {0}]", "i64[64]"), 1, 3),
+    ("layer_norm", norms.layer_norm, ("f32[64, {0}]", "f32[{0}]", "f32[{0}]"), 3, 12),
+    ("rms_norm", norms.rms_norm, ("f32[64, {0}]", "f32[{0}]"), 3, 10),
+]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("row", LONG_ROWS, ids=lambda row: row[0])
+def test_long_rows_are_read_once_for_each_pass(row: Long, length: int) -> None:
+    _, function, arguments, forward, both = row
+    specs, size = [argument.format(length) for argument in arguments], 4 * 64 * length
+    assert function.lower(*specs).bytes_moved // size == forward
+    assert function.lower(*specs, grad=True).bytes_moved // size == both
 
 
 def test_an_optimiser_step_is_one_kernel() -> None:

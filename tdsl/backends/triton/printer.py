@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tdsl.backends.triton.forms import with_forms
 from tdsl.backends.triton.helpers import called
 from tdsl.backends.triton.literals import identity
 from tdsl.backends.triton.streams import Streams
@@ -22,7 +23,8 @@ class Printed:
     """A kernel's text, and what a launch gives it, in order.
 
     `pointers` are names of buffers, `sizes` names with the size that each is, `numbers` names of values
-    that follow from sizes, `constants` compile-time values.
+    that follow from sizes, `constants` compile-time values. Of `unspecialised` sizes and numbers compiled
+    code knows nothing but the width.
     """
 
     name: str
@@ -32,11 +34,12 @@ class Printed:
     numbers: tuple[str, ...]
     constants: tuple[tuple[str, int], ...]
     helpers: frozenset[str]
+    unspecialised: tuple[str, ...] = ()
 
 
 def print_kernel(kernel: Kernel, schedule: Schedule) -> Printed:
     """The kernel's text under the schedule."""
-    return _Printer(kernel, schedule).run()
+    return _Printer(with_forms(kernel, schedule.columns), schedule).run()
 
 
 class _Printer(Streams):
