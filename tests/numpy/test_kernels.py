@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tdsl.backends.arrays import NUMPY
+from tdsl.backends.c.execute import THREADS
 from tdsl.backends.numpy import execute
 from tdsl.errors import TdslError
 from tdsl.fusion.kernel import Stage
@@ -18,8 +19,8 @@ from tdsl.ir.size import name
 from tdsl.ops import Pointwise, argmax, argmin
 from tdsl.runtime.pipeline import executable
 from tests.c.plans import together
-from tests.numpy.plans import assert_plan_is_right, run_plan, small_tiles
 from tests.kernels.reference import ROWS, Row
+from tests.numpy.plans import assert_plan_is_right, run_plan, small_tiles
 from tests.ops.graphs import EMPTY, OPERATIONS, SIZES, concrete, fill
 from tests.triton.plans import Array, assert_same
 from tests.triton.test_catalogue import LONG, ONES, points
@@ -58,9 +59,9 @@ def test_results_do_not_depend_on_the_number_of_threads(
     for row in rows:
         for stage in ("forward", "backward"):
             graph, sizes, arrays = graph_of(row, "f32", stage)
-            monkeypatch.setattr(execute.THREADS, "count", 2)
+            monkeypatch.setattr(THREADS, "count", 2)
             expected = run_plan(graph, sizes, arrays, stage)
-            monkeypatch.setattr(execute.THREADS, "count", threads)
+            monkeypatch.setattr(THREADS, "count", threads)
             for actual, wanted in zip(run_plan(graph, sizes, arrays, stage), expected, strict=True):
                 np.testing.assert_array_equal(actual, wanted)
 

@@ -43,8 +43,7 @@ def share_out(work: Work, count: int, threads: int) -> None:
     waiting = deque(range(count))
     helpers: list[Future[None]] = []
     with suppress(RuntimeError):  # the interpreter ends, and starts no threads any more
-        for _ in range(min(threads, count) - 1):
-            helpers.append(POOL.submit(work, _taken(waiting)))
+        helpers.extend(POOL.submit(work, _taken(waiting)) for _ in range(min(threads, count) - 1))
     try:
         work(_taken(waiting))
     finally:

@@ -42,7 +42,9 @@ class Restriction:
             return self._moved(node, parts, whole)
         if node.op is take:
             x, at = node.operands
-            return take(self.node(x, whole | {node["axis"]}), self.node(at, whole), axis=node["axis"])
+            return take(
+                self.node(x, whole | {node["axis"]}), self.node(at, whole), axis=node["axis"]
+            )
         if node.op is arange:
             part = parts.get(node["axis"])
             return node if part is None else add(arange(axis=part.tile), start_of(part))

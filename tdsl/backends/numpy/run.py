@@ -1,7 +1,8 @@
 """Calls of a kernel: its tiles on buffers, by several threads.
 
-In: a `TiledKernel` and buffers. Out: values in the buffers. Between: threads read what they share and write
-none of it; each tile writes its own part of the results. A program adds up the parts of its tiles, in order.
+In: a `TiledKernel` and buffers. Out: values in the buffers. Between: threads read what they share and
+write none of it; each tile writes its own part of the results. A program adds up the parts of its tiles,
+in order.
 """
 
 from __future__ import annotations
