@@ -36,6 +36,9 @@ class Arrays(Protocol):
     def pointer(self, array: Any) -> c_void_p:
         """The address of the first element."""
 
+    def view(self, array: Any) -> Any:
+        """The same memory as NumPy's array."""
+
     def call(self, step: LibraryCall, memory: MutableMapping[str, Any], size: Sizes) -> None:
         """Run a library call on buffers, by name."""
 
@@ -56,6 +59,10 @@ class NumpyArrays:
         """The address of the first element, as it stands in the array's object."""
         return _at_address(id(array) + _HEADER)
 
+    def view(self, array: Any) -> Any:
+        """The array itself."""
+        return array
+
     def call(self, step: LibraryCall, memory: MutableMapping[str, Any], size: Sizes) -> None:
         """Run a library call as the interpreter does."""
         shapes = {read.node: read.shape for read in step.reads}
@@ -68,7 +75,7 @@ class NumpyArrays:
                 run = node.op.evaluate(node, size)
                 values[node] = run(*(values[o] for o in node.operands))
         for store in step.stores:
-            target = _view(memory[store.buffer], store, size)
+            target = view(memory[store.buffer], store, size)
             target[...] = values[step.node]
 
 
@@ -81,7 +88,7 @@ def evaluate(node: Node, size: Sizes) -> Any:
     return np.asarray(values[node]).item()
 
 
-def _view(array: Any, store: Store, size: Sizes) -> Any:
+def view(array: Any, store: Store, size: Sizes) -> Any:
     """The part of a buffer in which a value is stored, along the value's axes."""
     axes = store.node.axes
     start, steps = 0, dict.fromkeys(axes, 0)
