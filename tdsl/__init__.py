@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tdsl.api import Module, compile, grad, jit, load, value_and_grad, vjp
+    from tdsl.api import Module, compile, foreach, grad, jit, load, value_and_grad, vjp
     from tdsl.errors import TdslError
     from tdsl.runtime.function import Function
 
@@ -20,6 +20,7 @@ _PLACES = {
     "Module": "tdsl.api",
     "TdslError": "tdsl.errors",
     "compile": "tdsl.api",
+    "foreach": "tdsl.api",
     "grad": "tdsl.api",
     "jit": "tdsl.api",
     "load": "tdsl.api",
@@ -27,7 +28,7 @@ _PLACES = {
     "vjp": "tdsl.api",
 }
 __all__ = [
-    "Function", "Module", "TdslError", "__version__", "compile", "grad", "jit", "load",
+    "Function", "Module", "TdslError", "__version__", "compile", "foreach", "grad", "jit", "load",
     "value_and_grad", "vjp",
 ]  # fmt: skip
 

@@ -12,6 +12,7 @@ from tdsl import faults
 from tdsl.errors import a
 from tdsl.runtime.call import Target
 from tdsl.runtime.definition import Definition
+from tdsl.runtime.foreach import Foreach
 from tdsl.runtime.function import Function
 from tdsl.runtime.pipeline import Derivation
 from tdsl.syntax.elaboration.calculus import are_names
@@ -147,8 +148,27 @@ def vjp(f: Function) -> Function:
     return _derived(f, "vjp", None)
 
 
+def foreach(f: Function) -> Foreach:
+    """The function over lists of tensors: the calls for the first of each, the second of each, and so on.
+
+    Arguments that are no lists are shared. Where Triton runs them, calls without a gradient whose kernel is
+    one pointwise map over contiguous tensors, whatever their sizes, are one launch; others follow one
+    after another.
+    """
+    _require_function(f)
+    return Foreach(f)
+
+
 def _derived(f: Function, kind: str, wrt: str | Sequence[str] | None) -> Function:
     """A derivative of what must be a Function, with respect to what must be names."""
+    _require_function(f)
+    names = (wrt,) if isinstance(wrt, str) else wrt
+    if names is not None and not are_names(names):
+        raise faults.WRT_NOT_NAMES.at()
+    return f.derive(kind, wrt)
+
+
+def _require_function(f: Function) -> None:
     if not isinstance(f, Function):
         hint = (
             f"name one: {', '.join(f'`.{g.__name__}`' for g in f)}" if isinstance(f, Module) else ""
@@ -156,10 +176,6 @@ def _derived(f: Function, kind: str, wrt: str | Sequence[str] | None) -> Functio
         if callable(f):
             hint = "decorate it with `@tdsl.jit`"
         raise faults.NOT_A_FUNCTION_VALUE.at(found=a(type(f).__name__), hint=hint)
-    names = (wrt,) if isinstance(wrt, str) else wrt
-    if names is not None and not are_names(names):
-        raise faults.WRT_NOT_NAMES.at()
-    return f.derive(kind, wrt)
 
 
-__all__ = ["Module", "compile", "grad", "jit", "load", "value_and_grad", "vjp"]
+__all__ = ["Module", "compile", "foreach", "grad", "jit", "load", "value_and_grad", "vjp"]

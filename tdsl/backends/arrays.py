@@ -20,6 +20,7 @@ from tdsl.ir.size import ONE, Size
 from tdsl.ops import input_, numpy_dtype
 
 Sizes = Callable[[Size], int]
+_at_address = c_void_p.from_address
 _HEADER = object.__basicsize__
 """Where the address of an array's data stands in NumPy's object, by its binary interface."""
 
@@ -30,7 +31,7 @@ class Arrays(Protocol):
     def maker(self, shape: tuple[int, ...], dtype: AnyDtype) -> Callable[[], Any]:
         """A function that gives fresh contiguous arrays."""
 
-    def address(self, array: Any) -> int:
+    def pointer(self, array: Any) -> c_void_p:
         """The address of the first element."""
 
     def call(self, step: LibraryCall, memory: MutableMapping[str, Any], size: Sizes) -> None:
@@ -45,9 +46,10 @@ class NumpyArrays:
         own, empty = numpy_dtype(dtype), np.empty
         return lambda: empty(shape, own)
 
-    def address(self, array: Any) -> int:
-        """The address of the first element."""
-        return c_void_p.from_address(id(array) + _HEADER).value or 0
+    @staticmethod
+    def pointer(array: Any) -> c_void_p:
+        """The address of the first element, as it stands in the array's object."""
+        return _at_address(id(array) + _HEADER)
 
     def call(self, step: LibraryCall, memory: MutableMapping[str, Any], size: Sizes) -> None:
         """Run a library call as the interpreter does."""

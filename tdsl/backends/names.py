@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tdsl.errors import InternalError
+from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.offsets import COLUMN, ROW, START
 from tdsl.ir.function import Origin
 from tdsl.ir.node import Node
@@ -130,7 +131,8 @@ class Names:
         size = Size((((atom,), 1),))
         known = next((name for name, other in self.sizes.items() if other == size), None)
         if known is None:
-            known = self.fresh(re.sub(r"\W", "_" if "@" in atom.name else "", atom.name) or "size")
+            text = "programs" if size == PROGRAMS else atom.name
+            known = self.fresh(re.sub(r"\W", "_" if "@" in text else "", text) or "size")
             self.sizes[known] = size
         return known
 

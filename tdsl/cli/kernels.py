@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tdsl.fusion.groups import Entry
+from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.text import plan_head, step_text
 from tdsl.runtime.kernels import KernelReport, PlanReport
 from tdsl.runtime.lowered import Lowered
 
@@ -32,7 +34,7 @@ def kernels_document(lowered: Lowered) -> dict[str, object]:
 
 
 def kernels_text(lowered: Lowered) -> str:
-    """Each kernel on a few lines, then the merges that were considered, then the totals."""
+    """Each plan in its text form, with what its kernels move, then its merges; at last the totals."""
     lines = [line for one in lowered.reports for line in _plan(one)]
     moved, least = lowered.bytes_moved, lowered.bytes_compulsory
     ratio = f" ({moved / least:.3f} x)" if least else ""
@@ -41,12 +43,18 @@ def kernels_text(lowered: Lowered) -> str:
 
 
 def _plan(report: PlanReport) -> Iterator[str]:
+    reports = {kernel.name: kernel for kernel in report.kernels}
+    yield plan_head(report.plan)
+    yield ""
     for step in report.plan.steps:
-        kernel = next((k for k in report.kernels if k.name == getattr(step, "name", None)), None)
-        if kernel is not None:
-            yield from _kernel(kernel)
-        else:
-            yield f"library call {getattr(step, 'node', '')!r}"
+        yield step_text(step)
+        if isinstance(step, Kernel):
+            yield from _figures(reports[step.name])
+        yield ""
+    for kernel in report.kernels:
+        if kernel.conditional:
+            yield f"kernel {kernel.name} {kernel.stage}, which may end at once and is not counted"
+            yield from _figures(kernel)
             yield ""
     if report.log:
         yield "merges, in the order in which they were decided; bytes at 4096 for every size:"
@@ -54,14 +62,12 @@ def _plan(report: PlanReport) -> Iterator[str]:
         yield ""
 
 
-def _kernel(kernel: KernelReport) -> Iterator[str]:
-    yield f"kernel {kernel.name} ({kernel.stage})"
-    yield f"  {kernel.schedule}"
-    yield f"  reads  {_buffers(kernel.reads)}"
-    yield f"  writes {_buffers(kernel.writes)}"
+def _figures(kernel: KernelReport) -> Iterator[str]:
+    yield f"- {kernel.schedule}"
+    yield f"- bytes read: {_buffers(kernel.reads)}"
     if kernel.bytes_reread:
-        yield f"  of these bytes {kernel.bytes_reread:,} are read again"
-    yield ""
+        yield f"- of these are read again: {kernel.bytes_reread:,}"
+    yield f"- bytes written: {_buffers(kernel.writes)}"
 
 
 def _buffers(sizes: Mapping[str, int]) -> str:

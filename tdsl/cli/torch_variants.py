@@ -77,7 +77,7 @@ def _variant(
     if name == "compile":
         torch._dynamo.reset()
         program = torch.compile(program, dynamic=False)
-    prepare = _preparation(subject, stage, program, is_cuda=is_cuda)
+    prepare = preparation(subject, stage, program, is_cuda=is_cuda)
     if name == "compile":
         kernels = _compiled_kernels(prepare, all_codes=subject.is_loss)
         return Variant(name, stage, prepare, kernels, subject.compulsory(stage))
@@ -87,9 +87,10 @@ def _variant(
     return Variant(name, stage, prepare, counting.kernels, counting.bytes_moved)
 
 
-def _preparation(
+def preparation(
     subject: Subject, stage: str, program: Program, *, is_cuda: bool
 ) -> Callable[[], Action]:
+    """What prepares a stage of a program that takes the graph's tensors in order and gives a tuple."""
     tensors = [tensor_of(array) for array in subject.arrays]
     cotangents = [tensor_of(array) for array in subject.cotangents]
     if is_cuda:

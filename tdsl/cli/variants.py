@@ -101,9 +101,9 @@ def _placed(arrays: Sequence[Any], setting: Setting) -> list[Any]:
 
 def _runner(found: Specialisation, arrays: Sequence[Any], setting: Setting) -> Run:
     if setting.is_cuda:
-        from tdsl.runtime.torch.dispatch import run_torch
+        from tdsl.runtime.torch.dispatch import torch_runner
 
-        return lambda values: run_torch(found, values, setting.mode)
+        return torch_runner(found, setting.mode)
     return array_runner(found, tuple(array.shape for array in arrays), setting.mode)
 
 

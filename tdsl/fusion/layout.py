@@ -15,8 +15,11 @@ from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Axis, name
 from tdsl.ops.base import unique_axes
 
-PROGRAMS = name("programs")
-"""How many programs walk the rows: the first axis of a buffer of their partial results."""
+PROGRAMS = name("grid.programs")
+"""How many programs walk the rows: the first axis of a buffer of their partial results.
+
+No axis of a program can have the name: a dot stands before a pack's number only.
+"""
 
 CROSSING = ("sum", "max", "min", "prod", "any", "all")
 """The reductions that programs can do in parts."""
@@ -154,7 +157,7 @@ def _with_columns(
     late = set(crossed)
     if any(operand in late for node in inside for operand in node.operands):
         return "a value is needed before every row was seen"
-    if any(frozenset(node.axes) & columns != columns for node in scans):
+    if any(columns != {node["axis"]} for node in scans):
         return "a running reduction needs its axis whole"
     for node in outputs:
         own = frozenset(node.axes)

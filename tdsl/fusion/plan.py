@@ -7,8 +7,8 @@ by the kernel that walks them and completed by the next kernel that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tdsl import faults
 from tdsl.fusion.graph import Graph
@@ -51,7 +51,8 @@ Step = Kernel | LibraryCall
 class Plan:
     """Steps in the order in which they run. `results` names a buffer for each result, in order.
 
-    `positions` has the axes in which a position is asked for, by the operation: nowhere, if one is empty.
+    `log`, which is not part of equality, says what the fuser considered. `positions` has the axes in which
+    a position is asked for, by the operation: nowhere, if one is empty.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Plan:
     buffers: tuple[Buffer, ...]
     steps: tuple[Step, ...]
     results: tuple[str, ...]
-    log: tuple[Entry, ...] = ()
+    log: tuple[Entry, ...] = field(default=(), compare=False)
     positions: tuple[tuple[str, tuple[Size, ...]], ...] = ()
 
     def check(self, size: Callable[[Size], int]) -> None:
@@ -112,7 +113,9 @@ class _Planner:
         self.stage: Stage = stage
         self.graph = graph
         default = ["out"] if count == 1 else [f"out{i}" for i in range(count)]
-        self.names = list(names) or default
+        self.names: list[str] = []
+        for name in names or default:
+            self.names.append(_unlike(name, {*self.names, *(p.name for p in function.params)}))
         self.stored: dict[Node, Node] = {}
         self.params: dict[Node, Param] = {param.node: param for param in function.params}
         self.buffers: dict[str, Buffer] = {}
@@ -267,15 +270,14 @@ class _Planner:
         origin = self.function.origins.get(node)
         base = origin.name if origin and origin.name.isidentifier() else node.op.name
         taken = {p.name for p in self.params.values()} | set(self.names)
-        name = f"{base}_{suffix}" if suffix else base
-        number = 0
-        while name in taken:
-            number += 1
-            name = f"{base}_{suffix}{number}" if suffix else f"{base}{number}"
-        return name
+        return _unlike(f"{base}_{suffix}" if suffix else base, taken)
 
     def _append(self, stores: Sequence[Store], layout: Layout, new: Mapping[Node, Node]) -> None:
-        numbers = numbers_of([store.node for store in stores])
+        taken = {param.name for param in self.params.values()}
+        numbers = tuple(
+            (_unlike(name, taken), node)
+            for name, node in numbers_of([store.node for store in stores])
+        )
         values = {n: input_(name=name, dtype=n.dtype, axes=()) for name, n in numbers}
         roots = substitute([store.node for store in stores], values)
         moved = dict(zip((store.node for store in stores), roots, strict=True))
@@ -299,8 +301,18 @@ class _Planner:
         (new,) = substitute([node], self._inputs([node]))
         used = self._is_used_later(node, [node])
         stores = tuple(self._stores(node, new, is_crossed=False, is_used=used))
-        reads = tuple(self.params[base_of(o)] for o in new.operands if base_of(o) in self.params)
+        bases = dict.fromkeys(map(base_of, new.operands))
+        reads = tuple(self.params[base] for base in bases if base in self.params)
         self.steps.append(LibraryCall(new, reads, stores))
+
+
+def _unlike(name: str, taken: Container[str]) -> str:
+    """The name, followed by a number where it is taken."""
+    found, number = name, 0
+    while found in taken:
+        number += 1
+        found = f"{name}{number}"
+    return found
 
 
 __all__ = ["Buffer", "LibraryCall", "Plan", "Step", "make_plan"]

@@ -23,6 +23,7 @@ from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.offsets import is_flat, is_strided, ordered, streamed, traffic
 from tdsl.fusion.pressure import kept_values, needs_whole_rows, runs_along
+from tdsl.ir.node import Node
 from tdsl.ir.size import Size
 
 Lanes = Literal["rows", "columns", "both"]
@@ -107,7 +108,7 @@ class Schedule:
 
 def choose(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
     """The schedule of a kernel for these sizes."""
-    if not any(runs_along(node, kernel) for node in kernel.nodes()):
+    if not any(runs_along(node, kernel) or _is_total(node, kernel) for node in kernel.nodes()):
         return _pointwise(kernel, sizes)
     layout = kernel.layout
     rows, columns = ordered(kernel, layout.rows), ordered(kernel, layout.columns)
@@ -128,6 +129,12 @@ def choose(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
     is_ahead = crossed and block_rows * block * streamed(kernel) <= STAGED
     stages = 2 if is_ahead else 1
     return Schedule(rows, columns, lanes, "whole", crossed, block_rows, block, warps, stages)
+
+
+def _is_total(node: Node, kernel: Kernel) -> bool:
+    """Whether a reduction across rows takes in the columns, too: tiles of them would leave more parts."""
+    is_crossed = node in kernel.layout.crossed and not node.axes
+    return is_crossed and bool(set(kernel.layout.columns) & set(node.operands[0].axes))
 
 
 def _pointwise(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:

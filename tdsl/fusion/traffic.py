@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from math import prod
 
 from tdsl.fusion.graph import item_bytes
-from tdsl.fusion.kernel import Kernel, used
+from tdsl.fusion.kernel import Kernel, Store, used
 from tdsl.fusion.offsets import base_of
 from tdsl.fusion.passes import pass_numbers
 from tdsl.fusion.schedule import Schedule
 from tdsl.ir.function import Function
-from tdsl.ir.node import Node, topological
+from tdsl.ir.node import Node
 from tdsl.ir.size import Size
 from tdsl.ops import index, input_, take
 
@@ -59,16 +59,29 @@ def traffic(kernel: Kernel, schedule: Schedule, size: Sizes) -> Traffic:
         reread += once * (passes - 1) if schedule.kind == "looped" else 0
     writes: dict[str, int] = {}
     for store in kernel.stores:
-        stored = prod(map(size, store.node.axes)) * item_bytes(store.node)
-        if store.share:
-            stored = prod(map(size, store.shape)) * item_bytes(store.node)
-            if schedule.kind == "looped" and store.node.axes:
-                stored = prod(map(size, (*schedule.rows, *store.node.axes))) * item_bytes(
-                    store.node
-                )
-                reads[store.buffer] = stored
-        writes[store.buffer] = writes.get(store.buffer, 0) + stored
+        kept, written = _stored(store, schedule, size)
+        if kept:
+            reads[store.buffer] = kept
+        writes[store.buffer] = writes.get(store.buffer, 0) + written
     return Traffic(reads, writes, reread)
+
+
+def _stored(store: Store, schedule: Schedule, size: Sizes) -> tuple[int, int]:
+    """The bytes that a store reads and writes.
+
+    A program's part of a streamed row lies in memory: read for each row but its first, written for each. A
+    program without rows writes once. What is the same along the row is written by every tile of it.
+    """
+    each = prod(map(size, store.node.axes)) * item_bytes(store.node)
+    if store.share:
+        parts = size(store.shape[0])
+        if schedule.kind == "looped" and store.node.axes:
+            rows = prod(map(size, schedule.rows))
+            return each * max(rows - parts, 0), each * max(rows, parts)
+        each *= parts
+    if schedule.kind == "tiled" and not set(schedule.columns) & set(store.node.axes):
+        each *= -(-prod(map(size, schedule.columns)) // schedule.block_columns)
+    return 0, each
 
 
 def compulsory(function: Function, size: Sizes) -> int:
@@ -104,15 +117,29 @@ def _is_used(node: Node, values: set[Node], memory: set[Node]) -> bool:
 
 def _passes(kernel: Kernel, schedule: Schedule, reads: set[Node]) -> int:
     """How many passes over the row need one of these reads."""
-    if schedule.kind != "looped" or not any(set(schedule.columns) & set(n.axes) for n in reads):
+    columns = set(schedule.columns)
+    along = {node for node in reads if columns & set(node.axes)}
+    if schedule.kind != "looped" or not along:
         return 1
     nodes = kernel.nodes()
-    depths = pass_numbers(nodes, set(schedule.columns))
+    depths = pass_numbers(nodes, columns)
     needed: set[int] = set()
     ends = [(n.operands[0], depths[n.operands[0]]) for n in nodes if n.op.family == "reduction"]
     ends += [(store.node, depths[store.node]) for store in kernel.stores if not store.share]
+    memory = {read.node for read in kernel.reads}
     for root, number in ends:
-        streamed = topological([root], stop={n for n in nodes if n.op.family == "reduction"})
-        if reads & set(streamed):
+        if along & _streamed(root, memory):
             needed.add(number)
     return max(len(needed), 1)
+
+
+def _streamed(root: Node, memory: set[Node]) -> set[Node]:
+    """The values that are made in the pass that has the root."""
+    found: set[Node] = set()
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node not in found and node.op.family != "reduction":
+            found.add(node)
+            waiting += used(node, memory)
+    return found

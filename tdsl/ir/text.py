@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from tdsl.ir.dtype import AnyDtype, DtypeTerm, DtypeVar
-from tdsl.ir.function import Function, Shape, unit_free
+from tdsl.ir.function import Function, Origin, Param, Shape, unit_free
 from tdsl.ir.index_map import IndexMap, Piece
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
@@ -27,13 +27,13 @@ LITERALS: dict[str, float | None] = {
 }
 """Words that are values among attributes; a size that has one of them for a name is in parentheses."""
 
-_Labels = dict[Function, str]
-_Names = dict[Node, str]
+Labels = Mapping[Function, str]
+Names = Mapping[Node, str]
 
 
 def print_function(function: Function) -> str:
     """The text of the function, its sub-Functions first."""
-    labels: _Labels = {}
+    labels: dict[Function, str] = {}
     blocks: list[str] = []
     _print(function, labels, blocks)
     return "\n\n".join(blocks)
@@ -59,7 +59,7 @@ def variables(function: Function) -> dict[str, DtypeVar]:
     return found
 
 
-def _print(function: Function, labels: _Labels, blocks: list[str]) -> None:
+def _print(function: Function, labels: dict[Function, str], blocks: list[str]) -> None:
     """Append the blocks of the function and of those it owns."""
     nodes = function.nodes()
     for node in nodes:
@@ -81,10 +81,10 @@ def _label(name: str, taken: frozenset[str]) -> str:
     return label
 
 
-def _lines(function: Function, label: str, nodes: list[Node], labels: _Labels) -> Iterator[str]:
-    names = _names(function, nodes)
-    params = ", ".join(f"{p.name}: {_typed(p.dtype, p.shape)}" for p in function.params)
-    results = ", ".join(_typed(r.node.dtype, r.shape) for r in function.results)
+def _lines(function: Function, label: str, nodes: list[Node], labels: Labels) -> Iterator[str]:
+    names = value_names(nodes, {p.node: p.name for p in function.params}, function.origins)
+    params = params_text(function.params)
+    results = ", ".join(type_text(r.node.dtype, r.shape) for r in function.results)
     yield f"function {label}({params}) -> {results or 'nothing'}"
     declared = dict(function.dtype_vars)
     if declared:
@@ -94,23 +94,39 @@ def _lines(function: Function, label: str, nodes: list[Node], labels: _Labels) -
         yield f"  outer {', '.join(f'{v}: float' if v.is_float else f'{v}: any' for v in outer)}"
     for check in function.checks:
         yield f"  check {check.left} {check.relation} {check.right}: {json.dumps(check.message)}"
-    plain = {p.node for p in function.params if is_declared_by_signature(p.name, p.shape, p.node)}
-    for node in dict.fromkeys([*(p.node for p in function.params), *nodes]):
-        if node not in plain:
-            yield f"  {names[node]} = {_call(node, names, labels)} : {_type(node)}"
+    for line in value_lines(nodes, function.params, names, labels):
+        yield f"  {line}"
     returned = "".join(f" {names[r.node]}," for r in function.results)
     yield f"  return{returned[:-1]}"
 
 
-def _names(function: Function, nodes: list[Node]) -> _Names:
-    """A name for each node: of parameters their own, of others the source's or a number."""
-    names = {param.node: param.name for param in function.params}
+def params_text(params: Iterable[Param]) -> str:
+    """`name: type, ...`."""
+    return ", ".join(f"{p.name}: {type_text(p.dtype, p.shape)}" for p in params)
+
+
+def value_lines(
+    nodes: Iterable[Node], params: Iterable[Param], names: Names, labels: Labels
+) -> Iterator[str]:
+    """A line for each node, but for the parameters that their types say wholly."""
+    given = list(params)
+    plain = {p.node for p in given if is_declared_by_signature(p.name, p.shape, p.node)}
+    for node in dict.fromkeys([*(p.node for p in given), *nodes]):
+        if node not in plain:
+            yield f"{names[node]} = {_call(node, names, labels)} : {_type(node)}"
+
+
+def value_names(
+    nodes: Iterable[Node], given: Names, origins: Mapping[Node, Origin]
+) -> dict[Node, str]:
+    """A name for each node: the given ones, for others the source's or a number."""
+    names = dict(given)
     taken = set(names.values())
     number = 0
     for node in nodes:
         if node in names:
             continue
-        origin = function.origins.get(node)
+        origin = origins.get(node)
         if origin is not None and origin.name not in taken and NAME.fullmatch(origin.name):
             names[node] = origin.name
             taken.add(origin.name)
@@ -120,13 +136,18 @@ def _names(function: Function, nodes: list[Node]) -> _Names:
     return names
 
 
-def _call(node: Node, names: _Names, labels: _Labels) -> str:
+def attributes_text(attributes: Iterable[tuple[str, object]], labels: Labels) -> str:
+    """`key=value, ...`."""
+    return ", ".join(f"{key}={_attr(value, labels)}" for key, value in attributes)
+
+
+def _call(node: Node, names: Names, labels: Labels) -> str:
     parts = [names[operand] for operand in node.operands]
-    parts += [f"{key}={_attr(value, labels)}" for key, value in node.attrs]
+    parts += filter(None, [attributes_text(node.attrs, labels)])
     return f"{node.op.name}({', '.join(parts)})"
 
 
-def _attr(value: object, labels: _Labels) -> str:
+def _attr(value: object, labels: Labels) -> str:
     match value:
         case Function():
             return f"@{labels[value]}"
@@ -163,8 +184,9 @@ def _piece_text(piece: Piece) -> str:
 
 
 def _type(node: Node) -> str:
-    return _typed(node.dtype, node.axes)
+    return type_text(node.dtype, node.axes)
 
 
-def _typed(dtype: AnyDtype, shape: Shape) -> str:
+def type_text(dtype: AnyDtype, shape: Shape) -> str:
+    """A dtype, and sizes in brackets unless the rank is 0."""
     return f"{dtype}[{', '.join(size.text for size in shape)}]" if shape else str(dtype)

@@ -10,8 +10,8 @@ from tdsl.runtime.definition import Mode
 
 BACKENDS = ("interpreter", "numpy", "c", "triton")
 LATER = ("numpy",)
-DEFAULT = "TDSL_BACKEND"
-"""The environment variable that names the backend of calls on the processor that pin none."""
+DEFAULT = os.environ.get("TDSL_BACKEND", "c")
+"""The backend of calls on the processor that pin none, as the environment names it."""
 
 
 def require_backend(backend: str | None) -> None:
@@ -46,8 +46,10 @@ def is_native(mode: Mode) -> bool:
     """
     if mode.checked or mode.backend not in (None, "c"):
         return False
-    if mode.backend is None:
-        named = os.environ.get(DEFAULT, "c")
-        require_backend(named)
-        return named == "c"
-    return True
+    return mode.backend == "c" or _default() == "c"
+
+
+def _default() -> str:
+    if DEFAULT not in BACKENDS:
+        require_backend(DEFAULT)
+    return DEFAULT

@@ -184,9 +184,9 @@ def _one_library(arguments: Sequence[Argument]) -> bool:
 def _runner(target: Target, found: Specialisation, arguments: Sequence[Argument]) -> Run:
     """What runs the graph on loaded arguments."""
     if _one_library(arguments):
-        from tdsl.runtime.torch.dispatch import run_torch
+        from tdsl.runtime.torch.dispatch import torch_runner
 
-        return lambda arrays: run_torch(found, arrays, target.mode)
+        return torch_runner(found, target.mode)
     return array_runner(found, tuple(a.fact.shape for a in arguments), target.mode)
 
 

@@ -27,7 +27,8 @@ from tdsl.runtime.pipeline import Derivation
 if TYPE_CHECKING:
     from tdsl.runtime.lowered import Lowered
 
-_UNKNOWN = object()
+UNKNOWN = object()
+"""Stands for what no look-up finds."""
 T = TypeVar("T")
 
 
@@ -88,21 +89,21 @@ class Function:
 
             return traced(self, args, kwargs)
         key: list[object] = [
-            (a.dtype, a.shape) if type(a) is np.ndarray else self._described(i, a)
+            (a.dtype, a.shape) if type(a) is np.ndarray else self.described(i, a)
             for i, a in enumerate(args)
         ]
         if kwargs:
             for name, a in kwargs.items():
-                key += [name, self._described(name, a)]
+                key += [name, self.described(name, a)]
             args = (*args, *kwargs.values())
         call = self._calls.get(tuple(key))
         if call is None:
             call = compile_call(self.target, args, tuple(kwargs))
-            if _UNKNOWN not in key:
+            if UNKNOWN not in key:
                 remember(self._calls, tuple(key), call)
         return call(args)
 
-    def _described(self, place: int | str, value: Any) -> object:
+    def described(self, place: int | str, value: Any) -> object:
         """What the look-up depends on: of a static argument its value, of a number its kind."""
         kind = type(value)
         if kind is np.ndarray:
@@ -111,7 +112,7 @@ class Function:
             return exact(value)
         if is_tensor(value):
             return (value.dtype, value.ndim)
-        return kind if value is None or is_number(value) else _UNKNOWN
+        return kind if value is None or is_number(value) else UNKNOWN
 
     @_constant_when_compiling
     def is_static(self, place: int | str) -> bool:

@@ -24,7 +24,13 @@ from tdsl.runtime.arguments import as_array, fact_of
 from tdsl.runtime.binding import Default, Fact, bind, positional
 from tdsl.runtime.call import Target, specialise, static_values
 from tdsl.runtime.definition import Specialisation, specialisation
-from tdsl.runtime.kernels import REFERENCE_TARGET, KernelReport, PlanReport, report
+from tdsl.runtime.kernels import (
+    REFERENCE_TARGET,
+    KernelReport,
+    PlanReport,
+    report,
+    with_scale,
+)
 from tdsl.runtime.pipeline import Choice, compile_function, flatten
 from tdsl.runtime.solve import solve
 from tdsl.transforms.differentiate import value_and_grad, vjp
@@ -51,8 +57,9 @@ class Wish:
 class Lowered:
     """What `lower` gives: graphs, the sizes of their axes, and the kernels for these sizes.
 
-    With gradients of a scalar loss the kernels are those of `value_and_grad`, one pass for both; else those
-    of the forward pass, with what it saves, and of the backward pass.
+    With gradients of a scalar loss the kernels are those of `value_and_grad`, one pass for both, and a
+    conditional one that multiplies the gradients by the loss's cotangent, if that is not 1; else those of
+    the forward pass, with what it saves, and of the backward pass.
     """
 
     graph: Graph
@@ -84,7 +91,8 @@ class Lowered:
         names = [f"d{name}" for name in self._wrt()]
         if self._is_scalar_loss():
             both = flatten(value_and_grad(self.graph, self.wish.wrt))
-            return (report(both, "forward", self.sizes, target, ["out", *names]),)
+            made = report(both, "forward", self.sizes, target, ["out", *names])
+            return (with_scale(made, self.sizes),)
         split = partition(self.graph, self.backward)
         return (
             report(split.forward, "forward", self.sizes, target),

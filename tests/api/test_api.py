@@ -102,7 +102,7 @@ REFUSED = [
     (lambda f, x, w: f(np.ma.masked_array(x), w), "masked"),
     (lambda f, x, w: f(x, w, eps="a"), "`eps` is a float"),
     (lambda f, x, w: f(x, torch.from_numpy(w)), "torch tensors"),
-    (lambda f, x, w: f.using(backend="c"), "`c` is not available"),
+    (lambda f, x, w: f.using(backend="d"), "`d` is not available"),
     (lambda f, x, w: f.lower("f32[2", "f32[2]"), "not an argument specification"),
     (lambda f, x, w: tdsl.grad(f, wrt="q"), "no tensor parameter `q`"),
     (lambda f, x, w: tdsl.grad(f)(x, w), "rank-0 result"),

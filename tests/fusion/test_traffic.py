@@ -40,8 +40,25 @@ def test_large_kernels_move_little_more_than_they_must(row: Row) -> None:
     _, function, specs, static, ratio, forward, launches = row
     lowered = function.lower(*specs, **{"grad": True, **static})
     assert lowered.bytes_moved <= ratio * lowered.bytes_compulsory
-    assert len([k for k in lowered.kernels if k.stage == "forward"]) == forward
-    assert len(lowered.kernels) == launches
+    kernels = [kernel for kernel in lowered.kernels if not kernel.conditional]
+    assert len([k for k in kernels if k.stage == "forward"]) == forward
+    assert len(kernels) == launches
+
+
+def test_gradients_of_a_loss_are_scaled_by_a_kernel_that_counts_for_nothing() -> None:
+    text = "def f(x: bf16[N, D], y: f32[N, D]) -> f32:\n    return sum(x * y)\n"
+    lowered = tdsl.compile(text).lower("bf16[64, 32]", "f32[64, 32]", grad=True)
+    *always, scale = lowered.kernels
+    assert not any(kernel.conditional for kernel in always)
+    assert (scale.conditional, scale.stage) == (True, "backward")
+    gradients = {"dx": 64 * 32 * 2, "dy": 64 * 32 * 4}
+    assert scale.writes == gradients
+    assert scale.reads == {"ct": 4, **gradients}
+    assert lowered.bytes_moved == sum(k.bytes_read + k.bytes_written for k in always)
+    assert "def scale" in scale.source
+    assert [k.name for k in losses.mse.lower("f32[8]", "f32[8]").kernels if k.conditional] == []
+    rows = losses.mse.lower("f32[8]", "f32[8]", grad=True, reduction="none")
+    assert not any(kernel.conditional for kernel in rows.kernels)
 
 
 def test_an_optimiser_step_is_one_kernel() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -19,7 +20,7 @@ from tdsl.backends.c.compiler import library
 from tdsl.backends.c.module import PROGRAMS_NAME, print_plan
 from tdsl.backends.c.printer import Printed
 from tdsl.fusion.kernel import Kernel
-from tdsl.fusion.plan import Plan
+from tdsl.fusion.plan import LibraryCall, Plan
 from tdsl.ir.size import Size
 
 SMALL = 16384
@@ -29,14 +30,14 @@ C_TYPES: dict[str, Any] = {
     **{f"i{n}": getattr(ctypes, f"c_int{n}") for n in (8, 16, 32, 64)},
     **{f"u{n}": getattr(ctypes, f"c_uint{n}") for n in (8, 16, 32, 64)},
 }  # fmt: skip
-Launch = tuple[Callable[..., None], tuple[int, ...], tuple[Any, ...]]
+Step = Callable[[list[Any]], None]
 
 
-class _Threads:
+class Threads:
     """How many threads run kernels: the processors that this process may use, or as OpenMP is told."""
 
     def __init__(self) -> None:
-        told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+        told = os.environ.get("OMP_NUMTHREADS", "").split(",")[0]
         self.count = int(told) if told.isdigit() and int(told) else len(os.sched_getaffinity(0))
 
     def one(self) -> None:
@@ -44,8 +45,8 @@ class _Threads:
         self.count = 1
 
 
-_THREADS = _Threads()
-os.register_at_fork(after_in_child=_THREADS.one)
+THREADS = Threads()
+os.register_at_fork(after_in_child=THREADS.one)
 
 
 class Executable:
@@ -64,10 +65,14 @@ class Executable:
         ]
         printed = iter(module.kernels)
         self.loaded = library(module.source) if module.kernels else None
-        self.steps: list[Any] = [
-            self._launch(next(printed)[0], step) if isinstance(step, Kernel) else step
-            for step in plan.steps
-        ]
+        self.steps: list[Step] = []
+        for step in plan.steps:
+            if not isinstance(step, Kernel):
+                self.steps.append(partial(self._call, step))
+            elif any(prod(map(self.size, store.shape)) for store in step.stores):
+                self.steps.append(self._launch(next(printed)[0], step))
+            else:
+                next(printed)  # nothing to store
         self.results = [self.slots[name] for name in plan.results]
 
     def size(self, size: Size) -> int:
@@ -76,38 +81,34 @@ class Executable:
 
     def run(self, given: Sequence[Any]) -> list[Any]:
         """The results on these arguments."""
-        values = [*given, *(make() for make in self.makers)]
-        address, threads = self.arrays.address, _THREADS.count
+        values = [*given, *[make() for make in self.makers]]
         for step in self.steps:
-            if type(step) is tuple:
-                function, slots, scalars, is_large = step
-                count = threads if is_large else 1
-                function(*[address(values[i]) for i in slots], *scalars, count)
-            elif step is not None:
-                self._call(step, values)
+            step(values)
         return [values[i] for i in self.results]
 
-    def _call(self, step: Any, values: list[Any]) -> None:
+    def _call(self, step: LibraryCall, values: list[Any]) -> None:
         memory = {name: values[place] for name, place in self.slots.items()}
         with np.errstate(all="ignore"):
             self.arrays.call(step, memory, self.size)
         for store in step.stores:
             values[self.slots[store.buffer]] = memory[store.buffer]
 
-    def _launch(self, printed: Printed, kernel: Kernel) -> Any:
-        """The call of a kernel; None where it has nothing to store."""
-        if not any(prod(map(self.size, store.shape)) for store in kernel.stores):
-            return None
+    def _launch(self, printed: Printed, kernel: Kernel) -> Step:
+        """The call of a kernel. What is passed has its C type, so that it need not be converted."""
         function = getattr(self.loaded, printed.name)
         function.restype = None
-        dtypes = [C_TYPES[str(dtype)] for _, dtype in printed.numbers]
-        function.argtypes = (
-            [ctypes.c_void_p] * len(printed.pointers)
-            + [ctypes.c_int64] * len(printed.sizes) + dtypes + [ctypes.c_int]
-        )  # fmt: skip
         numbers = dict(kernel.numbers)
-        scalars = [self.size(size) for size in printed.sizes]
-        scalars += [evaluate(numbers[name], self.size) for name, _ in printed.numbers]
+        scalars = [ctypes.c_int64(self.size(size)) for size in printed.sizes]
+        scalars += [
+            C_TYPES[str(dtype)](evaluate(numbers[name], self.size))
+            for name, dtype in printed.numbers
+        ]
         work = prod(self.size(axis) for axis in (*kernel.layout.rows, *kernel.layout.columns))
         slots = tuple(self.slots[name] for name in printed.pointers)
-        return function, slots, tuple(scalars), work >= SMALL
+        pointer = self.arrays.pointer
+        if work < SMALL:
+            alone = (*scalars, ctypes.c_int(1))
+            return lambda values: function(*[pointer(values[i]) for i in slots], *alone)
+        return lambda values: function(
+            *[pointer(values[i]) for i in slots], *scalars, THREADS.count
+        )

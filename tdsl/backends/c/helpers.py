@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from tdsl.backends.c.gammas import GAMMAS
 from tdsl.backends.c.literals import bounds, c_type, kind_of, literal, suffix
@@ -149,6 +150,13 @@ CONVERSIONS = {
 }
 """,
 }
+
+
+@cache
+def functions() -> frozenset[str]:
+    """What kernels may call, so that no value may have such a name."""
+    own = [*MATH, "sqrt", "fabs", "floor", "ceil", "trunc", "rint", "fmod", "copysign", "lgamma_r"]
+    return frozenset([*own, *(f"{name}f" for name in own), *(name for name, _ in _helpers())])
 
 
 def helper_text(body: str) -> str:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from tdsl.backends.c.helpers import helper_text, reductions, vector_functions
 from tdsl.backends.c.printer import Printed, print_kernel
 from tdsl.backends.c.schedule import LANES, Schedule, choose
+from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.plan import Plan
 from tdsl.ir.size import Size
 
-PROGRAMS_NAME = "programs"
+PROGRAMS_NAME = str(PROGRAMS)
 HEAD = """#define _GNU_SOURCE
 #include <math.h>
 #include <stdbool.h>

@@ -80,7 +80,9 @@ def choose(kernel: Kernel, size: Callable[[Size], int]) -> Schedule:
     layout, walked = kernel.layout, bool(kernel.layout.crossed)
     everything = ordered(kernel, (*layout.rows, *layout.columns))
     runs = any(runs_along(node, kernel) for node in kernel.nodes())
-    if not runs and not (walked and layout.columns):
+    # What lacks an axis is stored once for each row, even if that axis is empty.
+    alike = all(set(store.node.axes) == set(everything) for store in kernel.stores)
+    if not runs and (alike or (walked and not layout.columns)):
         *outer, inner = groups(kernel, everything) or ((),)
         if not outer:
             return Schedule("flat", (), everything, walked, staged=True)

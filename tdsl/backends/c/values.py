@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tdsl.backends.c.helpers import functions
 from tdsl.backends.c.literals import c_type, converted, literal, loaded, spelled, suffix
 from tdsl.backends.c.schedule import Schedule
 from tdsl.backends.names import C, Names, written
@@ -110,7 +111,7 @@ class Values:
             dict.fromkeys([*(r.name for r in kernel.reads), *(s.buffer for s in kernel.stores)])
         )
         self.numbers = [name for name, _ in kernel.numbers]
-        taken = {*RESERVED, *self.numbers}
+        taken = {*RESERVED, *functions(), *self.numbers}
         self.buffers: dict[str, str] = {}
         self.names = Names(taken, C)
         for pointer in self.pointers:

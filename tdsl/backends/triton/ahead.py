@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from tdsl.backends.triton.aot import Request
 from tdsl.backends.triton.module import PROGRAMS_NAME, print_plan
 from tdsl.backends.triton.printer import Printed
+from tdsl.backends.triton.specialise import ALIGNMENT
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan
 from tdsl.fusion.schedule import Schedule
@@ -56,7 +57,11 @@ def _request(
     sizes = {name: "i64" if value >= 2**31 else "i32" for name, value in values.items()}
     nodes = dict(kernel.numbers)
     numbers = {name: _type(nodes[name].dtype) for name in printed.numbers}
-    promised = [*pointers, *(name for name, value in values.items() if value % 16 == 0)]
+    promised = [*pointers]
+    promised += [
+        name for name, value in values.items()
+        if value % ALIGNMENT == 0 and name not in printed.unspecialised
+    ]  # fmt: skip
     return Request(
         source, printed.name, {**pointers, **sizes, **numbers}, target, dict(printed.constants),
         promised if aligned else (), schedule.warps, schedule.stages,

@@ -1,32 +1,36 @@
 """Running a Plan: buffers, launches, library calls, on torch tensors.
 
-In: a `Plan`, sizes, and the device. Out: a function from tensors to tensors. Between: nothing is read back
+In: a `Plan`, sizes, and the device. Out: a function from tensors to tensors. Between: what depends on the
+sizes' class is made once for each class, what depends on the sizes once for these, and nothing is read back
 from the device; on the CPU the kernels run in Triton's interpreter, if it was asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 
+from tdsl.backends.triton.launch import Launch, Loaded
 from tdsl.backends.triton.library import library_call
-from tdsl.backends.triton.module import PROGRAMS_NAME, TritonModule, print_plan
-from tdsl.backends.triton.printer import Printed
+from tdsl.backends.triton.module import PROGRAMS_NAME, Form, form_of, print_form
 from tdsl.backends.triton.source import load
 from tdsl.fusion.donation import donations
 from tdsl.fusion.kernel import Kernel
-from tdsl.fusion.plan import Plan
+from tdsl.fusion.plan import LibraryCall, Plan
 from tdsl.fusion.schedule import Schedule
 from tdsl.ir.dtype import AnyDtype
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
 
 Tensor = torch.Tensor
+Step = Callable[[dict[str, Tensor]], None]
 TORCH = {"bool": torch.bool, "bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 TORCH |= {"f64": torch.float64}
 TORCH |= {f"i{n}": getattr(torch, f"int{n}") for n in (8, 16, 32, 64)}
@@ -38,8 +42,32 @@ def torch_dtype(dtype: AnyDtype) -> torch.dtype:
     return TORCH[str(dtype)]
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The file of a plan in one form, loaded: one kernel for each of the plan's."""
+
+    source: str
+    kernels: tuple[Loaded, ...]
+
+
+Texts = dict[Form, Text]
+
+
+def text_of(plan: Plan, form: Form, texts: Texts) -> Text:
+    """The plan in this form, printed and loaded when it is first asked for."""
+    known = texts.get(form)
+    if known is None:
+        source, kernels = print_form(plan, form)
+        loaded = (
+            Loaded(printed, load(source, printed.name), schedule.warps, schedule.stages)
+            for printed, schedule in zip(kernels, form.schedules, strict=True)
+        )
+        known = texts.setdefault(form, Text(source, tuple(loaded)))
+    return known
+
+
 class Executable:
-    """A plan for given sizes on a device, ready to run."""
+    """A plan for given sizes on a device, ready to run. `texts` are those of the plan so far."""
 
     def __init__(
         self,
@@ -47,17 +75,25 @@ class Executable:
         sizes: Mapping[str, int],
         device: torch.device,
         donated: Sequence[str] = (),
+        texts: Texts | None = None,
     ) -> None:
         plan.check(lambda size: size.evaluate(sizes))
         self.plan = plan
         self.device = device
-        self.module: TritonModule = print_plan(plan, sizes, multiprocessors(device))
-        self.sizes = {**sizes, PROGRAMS_NAME: self.module.programs}
-        schedules = [schedule for _, schedule in self.module.kernels]
-        self.donations = donations(plan, schedules, donated)
-        self.launches = [
-            self._launch(printed, schedule, kernel)
-            for (printed, schedule), kernel in zip(self.module.kernels, plan.kernels, strict=True)
+        form, self.programs = form_of(plan, sizes, multiprocessors(device))
+        self.sizes = {**sizes, PROGRAMS_NAME: self.programs}
+        self.text = text_of(plan, form, {} if texts is None else texts)
+        self.donations = donations(plan, form.schedules, donated)
+        self.buffers = [
+            (buffer.name, [self.size(s) for s in buffer.shape], torch_dtype(buffer.dtype))
+            for buffer in plan.buffers
+        ]
+        pairs = zip(plan.kernels, self.text.kernels, form.schedules, strict=True)
+        self.launches = [self._launch(*each) for each in pairs]
+        launches = iter(self.launches)
+        self.steps: list[Step] = [
+            next(launches) if isinstance(step, Kernel) else partial(self._call, step)
+            for step in plan.steps
         ]
 
     def size(self, size: Size) -> int:
@@ -67,50 +103,48 @@ class Executable:
     def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The results on these arguments; in the memory of those that are donated, where it fits."""
         memory = {p.name: t for p, t in zip(self.plan.params, tensors, strict=True)}
-        for buffer in self.plan.buffers:
-            if buffer.name in self.donations:
-                memory[buffer.name] = memory[self.donations[buffer.name]]
-                continue
-            memory[buffer.name] = torch.empty(
-                [self.size(s) for s in buffer.shape],
-                dtype=torch_dtype(buffer.dtype), device=self.device,
-            )  # fmt: skip
-        launches = iter(self.launches)
-        guard = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
-        with guard, np.errstate(all="ignore"):  # the interpreter computes lanes that are masked
-            for step in self.plan.steps:
-                if isinstance(step, Kernel):
-                    next(launches)(memory)
-                else:
-                    library_call(step, memory, self.size)
+        device = self.device
+        for name, shape, dtype in self.buffers:
+            given = self.donations.get(name)
+            if given is None:
+                memory[name] = torch.empty(shape, dtype=dtype, device=device)
+            else:
+                memory[name] = memory[given]
+        with on(device):
+            for step in self.steps:
+                step(memory)
         return [memory[name] for name in self.plan.results]
 
-    def _launch(
-        self, printed: Printed, schedule: Schedule, kernel: Kernel
-    ) -> Callable[[Mapping[str, Tensor]], None]:
-        function: Any = load(self.module.source, printed.name)
-        scalars: list[Any] = [self.size(size) for _, size in printed.sizes]
+    def _call(self, step: LibraryCall, memory: dict[str, Tensor]) -> None:
+        library_call(step, memory, self.size)
+
+    def _launch(self, kernel: Kernel, loaded: Loaded, schedule: Schedule) -> Launch:
         values = dict(kernel.numbers)
-        scalars += [evaluate(values[name], self.size) for name in printed.numbers]
-        constants = dict(printed.constants)
-        if not _stores_something(kernel, self.size):
-            return lambda memory: None
-        grid = (max(self._programs(schedule), 1),)
-        names = printed.pointers
-
-        def launch(memory: Mapping[str, Tensor]) -> None:
-            pointers = [memory[name] for name in names]
-            function[grid](*pointers, *scalars, **constants, num_warps=schedule.warps)
-
-        return launch
+        scalars: list[Any] = [self.size(size) for _, size in loaded.printed.sizes]
+        scalars += [evaluate(values[name], self.size) for name in loaded.printed.numbers]
+        programs = max(self._programs(schedule), 1) if _stores_something(kernel, self.size) else 0
+        return Launch(loaded, scalars, programs, self.device)
 
     def _programs(self, schedule: Schedule) -> int:
         if schedule.walked:
             tiles = 1
             if schedule.kind == "tiled":
                 tiles = -(-prod(map(self.size, schedule.columns)) // schedule.block_columns)
-            return self.module.programs * max(tiles, 1)
+            return self.programs * max(tiles, 1)
         return schedule.programs(self.size, multiprocessors(self.device))
+
+
+@contextmanager
+def on(device: torch.device) -> Iterator[None]:
+    """Launches go to the device; in the interpreter lanes that are masked may overflow."""
+    if device.type != "cuda":
+        with np.errstate(all="ignore"):
+            yield
+    elif torch.cuda.current_device() == device.index:
+        yield
+    else:
+        with torch.cuda.device(device):
+            yield
 
 
 def _stores_something(kernel: Kernel, size: Callable[[Size], int]) -> bool:

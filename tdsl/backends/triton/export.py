@@ -27,6 +27,7 @@ from tdsl.backends.triton.export_sizes import SizeNames, torch_name
 from tdsl.backends.triton.helpers import helper_text
 from tdsl.backends.triton.module import TritonModule, print_plan
 from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.plan import Plan, make_plan
 from tdsl.fusion.schedule import Schedule
 from tdsl.ir.function import Function
@@ -149,7 +150,7 @@ def _length(schedule: Schedule) -> str | None:
     total = ONE
     for axis in schedule.columns:
         total = total * axis
-    known = total.constant is not None or "programs" in total.names()
+    known = total.constant is not None or PROGRAMS in schedule.columns
     return None if schedule.kind != "whole" or known else names.text(total)
 
 

@@ -22,7 +22,8 @@ class Printed:
     """A kernel's text, and what a launch gives it, in order.
 
     `pointers` are names of buffers, `sizes` names with the size that each is, `numbers` names of values
-    that follow from sizes, `constants` compile-time values.
+    that follow from sizes, `constants` compile-time values. Of `unspecialised` sizes and numbers compiled
+    code knows nothing but the width.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Printed:
     numbers: tuple[str, ...]
     constants: tuple[tuple[str, int], ...]
     helpers: frozenset[str]
+    unspecialised: tuple[str, ...] = ()
 
 
 def print_kernel(kernel: Kernel, schedule: Schedule) -> Printed:

@@ -151,9 +151,9 @@ class Reads:
         self.text[node] = self.assign(node, f"tl.load({pointer}{options})")
 
     def _located(self, read: Access, shape: Sequence[Size]) -> tuple[Size, ...]:
-        """The read's places by rows and columns; along a gathered axis the value that points."""
+        """The read's places; of a gather by rows and columns, and along its axis the value that points."""
         if read.at is None:
-            return tuple(located(place, self.where) for place in read.places)
+            return read.places
         text = self.text[read.at]
         at = written(text if read.at.dtype == I64 else f"tl.cast({text}, tl.int64)")
         return tuple(

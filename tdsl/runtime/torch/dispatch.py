@@ -8,11 +8,12 @@ operators gets an operator. Derivatives come through this door again, so they ha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
-from tdsl.runtime.definition import Mode, Specialisation
+from tdsl.runtime.definition import Mode, Run, Specialisation
 from tdsl.runtime.torch.kernel import is_compiled, run_kernel, scale_gradients
 from tdsl.runtime.torch.memory import (
     Callee,
@@ -22,20 +23,18 @@ from tdsl.runtime.torch.memory import (
 )
 from tdsl.runtime.torch.operator import gradients, is_transformed, run_operator, without_derivative
 
-_PLAIN = (Tensor, torch.nn.Parameter)
 
-
-def run_torch(found: Specialisation, values: Sequence[Any], mode: Mode) -> list[Tensor]:
-    """The results of a specialisation on tensors and arrays of rank 0."""
-    return run(Callee(found, mode), values)
+def torch_runner(found: Specialisation, mode: Mode) -> Run:
+    """What runs a specialisation on tensors and arrays of rank 0."""
+    return partial(run, Callee(found, mode))
 
 
 def run(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
     """The results, recorded by whoever records. Raises TdslError for tensors it cannot take."""
-    if _is_intercepted() or not all(map(_has_memory, values)):
+    if is_intercepted() or not all(map(has_memory, values)):
         check_places(callee, values)
         return run_operator(callee.keeping(), _all_tensors(values))
-    if torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values):
+    if wants_gradient(values):
         found = _node(callee, values).apply(callee.keeping(), *values)  # type: ignore[no-untyped-call]
         return [found] if isinstance(found, Tensor) else list(found)
     return run_kernel(callee, values)
@@ -47,7 +46,16 @@ def _node(callee: Callee, values: Sequence[Any]) -> type[torch.autograd.Function
     return _RecordedLoss if callee.found.is_loss else _RecordedPasses
 
 
-def _is_intercepted() -> bool:
+def wants_gradient(values: Sequence[Any]) -> bool:
+    """Whether autograd records the call."""
+    if torch.is_grad_enabled():
+        for value in values:
+            if isinstance(value, Tensor) and value.requires_grad:
+                return True
+    return False
+
+
+def is_intercepted() -> bool:
     """Whether something wants to see operators: a transform, forward mode, a dispatch mode, a tracer."""
     return bool(
         is_transformed()
@@ -57,13 +65,12 @@ def _is_intercepted() -> bool:
     )
 
 
-def _has_memory(value: Any) -> bool:
+def has_memory(value: Any) -> bool:
     """Whether a value is a plain tensor or an array; anything else never reaches a kernel."""
-    if not isinstance(value, Tensor):
-        return True
-    return (
-        type(value) in _PLAIN and (value.is_cpu or value.is_cuda) and value.layout is torch.strided
-    )
+    kind = type(value)
+    if kind is Tensor or kind is torch.nn.Parameter:
+        return (value.is_cpu or value.is_cuda) and value.layout is torch.strided
+    return not isinstance(value, Tensor)
 
 
 def _all_tensors(values: Sequence[Any]) -> list[Tensor]:
@@ -105,7 +112,8 @@ class _Recorded(torch.autograd.Function):
         ctx.callee = callee
         _keep(ctx, values)
         results = run_kernel(callee, values)
-        ctx.mark_non_differentiable(*without_derivative(callee, results))
+        if not all(callee.floating):
+            ctx.mark_non_differentiable(*without_derivative(callee, results))
         return tuple(results)
 
     @staticmethod
@@ -125,11 +133,12 @@ class _RecordedPasses(torch.autograd.Function):
     def forward(ctx: Any, callee: Callee, *values: Any) -> Any:
         wanted = _wanted(ctx, callee)
         passes = callee.found.passes(wanted)
-        found = run_kernel(Callee(passes.forward, callee.mode), values)
+        found = run_kernel(callee.like(passes.forward), values)
         results = found[: len(callee.floating)]
         ctx.callee, ctx.passes = callee, passes
         ctx.count = _keep(ctx, values, [found[i] for i in passes.split.saved])
-        ctx.mark_non_differentiable(*without_derivative(callee, results))
+        if not all(callee.floating):
+            ctx.mark_non_differentiable(*without_derivative(callee, results))
         return tuple(results)
 
     @staticmethod
@@ -144,7 +153,7 @@ class _RecordedPasses(torch.autograd.Function):
         incoming = [cotangent for cotangent, is_floating in flags if is_floating]
         kept = [own[name] for name in ctx.passes.split.kept]
         arguments = [*kept, *ctx.saved_tensors[ctx.count :], *incoming]
-        found = iter(run_kernel(Callee(ctx.passes.backward, callee.mode), arguments))
+        found = iter(run_kernel(callee.like(ctx.passes.backward), arguments))
         return None, *(next(found) if is_needed else None for is_needed in needed)
 
 
@@ -158,7 +167,7 @@ class _RecordedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, callee: Callee, *values: Any) -> Any:
         wanted = _wanted(ctx, callee)
-        both = Callee(callee.found.with_gradients(wanted), callee.mode)
+        both = callee.like(callee.found.with_gradients(wanted))
         value, *ctx.gradients = run_kernel(both, values)
         ctx.callee = callee
         _keep(ctx, values)
@@ -171,7 +180,7 @@ class _RecordedLoss(torch.autograd.Function):
         if torch.is_grad_enabled() or ctx.gradients is None:
             return None, *gradients(ctx.callee, values, cotangents, needed, run)
         found, ctx.gradients = ctx.gradients, None
-        scale_gradients(found, cotangents[0])
+        scale_gradients(ctx.callee, found, cotangents[0])
         shares = iter(found)
         del found
         return None, *(next(shares) if is_needed else None for is_needed in needed)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tdsl.runtime.backends import is_native
 from tdsl.runtime.torch.memory import Callee, Tensor, array_of, tensor_of
+from tdsl.runtime.torch.native import run_native
 
 
 def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
@@ -17,9 +17,7 @@ def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
         from tdsl.runtime.torch.launch import run_tensors
 
         return run_tensors(callee.found, values, callee.mode.donate)
-    if is_native(callee.mode):
-        from tdsl.runtime.torch.native import run_native
-
+    if callee.native:
         return run_native(callee, values)
     arrays = [array_of(value) for value in values]
     run = callee.found.runner(tuple(array.shape for array in arrays), callee.mode)
@@ -28,19 +26,22 @@ def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
 
 def is_compiled(callee: Callee, values: Sequence[Any]) -> bool:
     """Whether generated kernels run the call, on a device or on the processor."""
-    return is_launched(callee, values) or is_native(callee.mode)
+    return is_launched(callee, values) or callee.native
 
 
 def is_launched(callee: Callee, values: Sequence[Any]) -> bool:
     """Whether Triton's kernels run the call: on a GPU, or where it is pinned to them."""
     if callee.mode.backend == "triton":
         return True
-    return any(getattr(value, "is_cuda", False) for value in values)
+    for value in values:
+        if isinstance(value, Tensor):
+            return value.is_cuda
+    return False
 
 
-def scale_gradients(gradients: Sequence[Tensor], cotangent: Tensor) -> None:
+def scale_gradients(callee: Callee, gradients: Sequence[Tensor], cotangent: Tensor) -> None:
     """Multiply gradients that generated kernels made by a cotangent of rank 0, in place."""
-    if gradients[0].is_cpu:
+    if callee.native and cotangent.is_cpu:
         for gradient in gradients:
             gradient.mul_(cotangent)
         return

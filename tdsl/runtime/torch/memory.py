@@ -7,7 +7,7 @@ copied and never `.numpy()`-ed, which would freeze their storage, so that FSDP c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,43 +17,58 @@ from tdsl import faults
 from tdsl.ir.dtype import BF16, may_be_float
 from tdsl.ops import numpy_dtype
 from tdsl.runtime.arguments import Array
-from tdsl.runtime.definition import Mode, Specialisation
+from tdsl.runtime.backends import is_native
+from tdsl.runtime.definition import Mode, Specialisation, remember
 
 Tensor = torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """What is called: a specialisation, and how it runs."""
+    """What is called: a specialisation, and how it runs.
+
+    `native` says whether compiled code runs it where tensors lie on the processor; `params` are the names
+    of the parameters; `floating` says of each result whether it has a derivative.
+    """
 
     found: Specialisation
     mode: Mode
+    native: bool = field(init=False, compare=False, repr=False)
+    params: tuple[str, ...] = field(init=False, compare=False, repr=False)
+    floating: tuple[bool, ...] = field(init=False, compare=False, repr=False)
+    _derived: dict[object, Callee] = field(
+        init=False, compare=False, repr=False, default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        graph = self.found.graph
+        floating = tuple(may_be_float(result.node.dtype) for result in graph.results)
+        object.__setattr__(self, "native", is_native(self.mode))
+        object.__setattr__(self, "params", tuple(param.name for param in graph.params))
+        object.__setattr__(self, "floating", floating)
 
     def keeping(self) -> Callee:
         """The same without donations: arguments are needed again, or seen by others."""
         return Callee(self.found, replace(self.mode, donate=())) if self.mode.donate else self
 
+    def like(self, found: Specialisation) -> Callee:
+        """Another specialisation, run like this one."""
+        known = self._derived.get(found)
+        if known is None:
+            known = remember(self._derived, found, Callee(found, self.mode))
+        return known
+
     def pullback(self, wrt: Sequence[str]) -> Callee:
         """The vector-Jacobian product."""
-        return Callee(self.found.pullback(tuple(wrt)), self.mode)
+        return self.like(self.found.pullback(tuple(wrt)))
 
     def pushforward(self, wrt: Sequence[str]) -> Callee:
         """The Jacobian-vector product."""
-        return Callee(self.found.pushforward(tuple(wrt)), self.mode)
+        return self.like(self.found.pushforward(tuple(wrt)))
 
     def batched(self, names: Sequence[str]) -> Callee:
         """The same over a leading axis."""
-        return Callee(self.found.batched(tuple(names)), self.mode)
-
-    @property
-    def params(self) -> tuple[str, ...]:
-        """The names of the parameters."""
-        return tuple(param.name for param in self.found.graph.params)
-
-    @property
-    def floating(self) -> tuple[bool, ...]:
-        """For each result, whether it has a derivative."""
-        return tuple(may_be_float(result.node.dtype) for result in self.found.graph.results)
+        return self.like(self.found.batched(tuple(names)))
 
 
 def check_places(callee: Callee, values: Sequence[Any]) -> None:

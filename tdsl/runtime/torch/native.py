@@ -46,9 +46,10 @@ class TorchArrays:
 
         return make
 
-    def address(self, array: Tensor) -> int:
+    @staticmethod
+    def pointer(array: Tensor) -> ctypes.c_void_p:
         """The address of the first element."""
-        return array.data_ptr()
+        return ctypes.c_void_p(array.data_ptr())
 
     def call(self, step: LibraryCall, memory: MutableMapping[str, Any], size: Sizes) -> None:
         """Run a library call by torch."""
