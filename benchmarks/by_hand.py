@@ -32,7 +32,7 @@ def sigmoid(xp: Any, x: Any) -> Any:
 
 
 def gelu(xp: Any, x: Any) -> Any:
-    """x Phi(x)."""
+    """The product of x and Phi(x)."""
     return 0.5 * x * (1 + erf(xp, x / SQRT2))
 
 
@@ -88,13 +88,13 @@ def logsumexp(xp: Any, x: Any) -> Any:
 
 
 def log_softmax(xp: Any, x: Any) -> Any:
-    """x - logsumexp(x)."""
+    """The rows less their logsumexp."""
     z = x - x.max(-1, keepdims=True)
     return z - xp.log(xp.exp(z).sum(-1, keepdims=True))
 
 
 def rms_norm(xp: Any, x: Any, w: Any) -> Any:
-    """x / sqrt(mean(x^2) + eps) * w."""
+    """Rows over the root of their mean square, times w."""
     return x / xp.sqrt((x * x).mean(-1, keepdims=True) + 1e-6) * w
 
 
@@ -182,7 +182,7 @@ def batch_norm_train_back(y: Any, g: Any, x: Any, mu: Any, v: Any, w: Any, b: An
 
 
 def l2_normalize(xp: Any, x: Any) -> Any:
-    """x / |x|."""
+    """Rows over their length."""
     return x / xp.maximum(xp.sqrt((x * x).sum(-1, keepdims=True)), 1e-12)
 
 

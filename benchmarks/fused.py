@@ -1,4 +1,4 @@
-"""The memory-bound library on the processor: `python -m benchmarks.fused [--quick] [--only A,B] [--out FILE]`.
+"""The memory-bound library on the processor: `python -m benchmarks.fused [--quick] [--out FILE]`.
 
 Every function, forward and backward, in three sizes: tdsl fused, on torch tensors, unfused, beside plain
 NumPy by hand, torch eager, torch.compile, and JAX and NumExpr where they are installed. Results are

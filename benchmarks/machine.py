@@ -8,10 +8,11 @@ import platform
 from datetime import UTC, datetime
 from typing import Any
 
+import tdsl
 from tdsl.backends.c.compiler import identity
 from tdsl.cli.bench import processor
 
-PACKAGES = ("tdsl", "numpy", "scipy", "torch", "triton", "jax", "numexpr")
+PACKAGES = ("numpy", "scipy", "torch", "triton", "jax", "numexpr")
 
 
 def machine() -> dict[str, Any]:
@@ -22,7 +23,10 @@ def machine() -> dict[str, Any]:
         "threads": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "compiler": identity().split("\n")[1],
-        "versions": {name: v for name in PACKAGES if (v := _version(name))},
+        "versions": {
+            "tdsl": tdsl.__version__,
+            **{name: version for name in PACKAGES if (version := _version(name))},
+        },
     }
 
 

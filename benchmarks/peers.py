@@ -1,7 +1,7 @@
 """The contenders of one case: tdsl by its executors, NumPy by hand, torch, torch.compile, JAX, NumExpr.
 
-In: a case and its data. Out: `Variant`s of a stage, tdsl's own first. Between: every one takes the same data
-and gives fresh results; what is not installed is left out.
+In: a case and its data. Out: `Variant`s of a stage, tdsl's own first. Between: every one takes the same
+data and gives fresh results; what is not installed is left out.
 """
 
 from __future__ import annotations
@@ -86,8 +86,13 @@ def _numpy(case: Case, subject: Subject, stage: str) -> Prepare | None:
         return None
     if subject.is_loss:
         return _always(partial(case.backward, *arrays))
-    results = case.forward(np, *arrays)
-    return _always(partial(case.backward, results, _one(subject.cotangents), *arrays))
+    backward, cotangents = case.backward, _one(subject.cotangents)
+
+    def prepare() -> Action:
+        results = case.forward(np, *arrays)
+        return _always(lambda: backward(results, cotangents, *arrays))()
+
+    return prepare
 
 
 def _one(values: Sequence[Any]) -> Any:

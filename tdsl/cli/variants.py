@@ -17,7 +17,7 @@ import numpy as np
 
 from tdsl.backends.c.module import PROGRAMS_NAME
 from tdsl.backends.c.module import print_plan as print_c
-from tdsl.cli.measuring import Prepare
+from tdsl.cli.measuring import Action, Prepare
 from tdsl.cli.subject import Subject
 from tdsl.fusion.graph import item_bytes
 from tdsl.fusion.kernel import Kernel
@@ -76,14 +76,16 @@ def own_variant(
     names = [param.name for param in subject.found.graph.params]
     kept = [arrays[names.index(name)] for name in passes.split.kept]
 
-    def arguments() -> list[Any]:
-        results = run(arrays)
+    def arguments(results: Sequence[Any]) -> list[Any]:
         return [*kept, *(results[i] for i in passes.split.saved), *cotangents]
 
-    run_back = _runner(backward, arguments(), setting)
-    return Variant(
-        name, stage, lambda: partial(run_back, arguments()), *figures(backward, subject, setting)
-    )
+    run_back = _runner(backward, arguments(run(arrays)), setting)
+
+    def prepare() -> Action:
+        results = run(arrays)  # which live as long as a caller's would
+        return lambda: run_back(arguments(results))
+
+    return Variant(name, stage, prepare, *figures(backward, subject, setting))
 
 
 def _same(found: Specialisation) -> Specialisation:
