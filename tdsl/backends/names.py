@@ -153,8 +153,9 @@ def _quotients(size: Size) -> tuple[list[tuple[Size, Size, Size]], Size]:
             times = dict(size.terms).get((part * inner).terms[0][0], 0) // inner.terms[0][1]
             rest = size - part * (inner - Size((((atom,), 1),))) * times
             is_out = len(rest.terms) <= len(size.terms) - len(inner.terms)
-            if len(divisor.terms) == 1 and times > 0 and is_out:
-                found.append((inner, divisor, part * divisor * times))
+            factor = part * divisor * times
+            if len(divisor.terms) == len(factor.terms) == 1 and times > 0 and is_out:
+                found.append((inner, divisor, factor))
                 size = rest
                 break
     return found, size

@@ -144,7 +144,7 @@ class _Planner:
         below = topological(
             (o for node in nodes for o in node.operands), stop=self._boundary(nodes)
         )
-        return [node for node in self.pending if node in below]
+        return [node for node in self.pending if node in below and node not in self.stored]
 
     def _boundary(self, nodes: Sequence[Node]) -> frozenset[Node]:
         return frozenset(n for n in self.graph.computed if n not in nodes)

@@ -20,6 +20,10 @@ STREAMED, SPREAD = 0.5, 1.0
 that lies contiguous, and of one that has an address for each element."""
 
 
+SCANNED = 4
+"""Values that wait in a running reduction beside its operand: parts of it, and what follows from them."""
+
+
 def runs_along(node: Node, kernel: Kernel) -> bool:
     """Whether a node needs the row whole: a reduction over the columns, or a scan."""
     if node.op.family == "scan":
@@ -27,14 +31,6 @@ def runs_along(node: Node, kernel: Kernel) -> bool:
     if node.op.family != "reduction" or node in kernel.layout.crossed:
         return False
     return not is_replicated(node, kernel.nodes())
-
-
-def needs_whole_rows(kernel: Kernel) -> bool:
-    """Whether a row cannot be streamed: a scan, or the place of an extremum, has no partial form."""
-    return any(
-        node.op.family == "scan" or (node.op.name.startswith("arg") and runs_along(node, kernel))
-        for node in kernel.nodes()
-    )
 
 
 def kept_values(kernel: Kernel) -> float:
@@ -51,9 +47,10 @@ def kept_values(kernel: Kernel) -> float:
     still = [node for node in long if crossed and not rows & set(node.axes)]
     place = {node: number for number, node in enumerate(nodes)}
     waiting = [
-        _weight(n for n in long if n not in still and place[n] < end < last.get(n, 0))
-        for end in (place[node] for node in nodes if runs_along(node, kernel))
-    ]
+        _weight(n for n in long if n not in still and place[n] < place[end] < last.get(n, 0))
+        + SCANNED * _weight([end] * (end.op.family == "scan"))
+        for end in nodes if runs_along(end, kernel)
+    ]  # fmt: skip
     sums = [node for node in crossed if columns & set(along(node))]
     loads = [node for node in long if node not in still and is_read(node, kernel)]
     always = _weight(sums) + _weight(_frontier(still)) + max(1.0, _loaded(kernel, loads))

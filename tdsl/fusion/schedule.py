@@ -22,7 +22,7 @@ from typing import Literal
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.offsets import is_flat, is_strided, ordered, streamed, traffic
-from tdsl.fusion.pressure import kept_values, needs_whole_rows, runs_along
+from tdsl.fusion.pressure import kept_values, runs_along
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
 
@@ -31,6 +31,8 @@ Columns = Literal["none", "whole", "tiled", "looped"]
 
 WHOLE_LIMIT = 32768
 """The longest row that is held whole, if its values fit into the registers."""
+BLOCK = 4096
+"""Elements of a row that is streamed which are held at once: sixteen a lane."""
 NEIGHBOURS = 8
 """Neighbours in memory that are worth an access: 32 bytes in f32."""
 SHORT_ROW = 1024
@@ -115,13 +117,11 @@ def choose(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
     # How many parts there are follows from the number of rows, and must not decide the code.
     length = MOST_PARTS if PROGRAMS in columns else prod(map(sizes, columns))
     crossed = bool(layout.crossed)
-    whole = needs_whole_rows(kernel)
-    if rows and not crossed and not whole and is_strided(kernel, rows, columns):
+    if rows and not crossed and is_strided(kernel, rows, columns):
         return _strided(kernel, rows, columns, length)
-    block = _power(length, 1, length if whole else WHOLE_LIMIT)
-    if not whole and (length > block or not _fits(kernel, block)):
-        block = max(1, WHOLE_LIMIT // 8)
-        return Schedule(rows, columns, "columns", "looped", crossed, 1, block, 8)
+    block = _power(length, 1, WHOLE_LIMIT)
+    if length > block or not _fits(kernel, block):
+        return Schedule(rows, columns, "columns", "looped", crossed, 1, BLOCK, 8)
     is_short = bool(rows) and block <= SHORT_ROW
     block_rows = max(1, 2 * SHORT_ROW // block) if is_short else 1
     warps = 4 if is_short else _warps(block)
@@ -170,7 +170,7 @@ def _strided(
         block_rows = max(NEIGHBOURS, 2 * SHORT_ROW // block)
         warps = max(4, _warps(block_rows * block))
         return Schedule(rows, columns, "both", "whole", False, block_rows, block, warps)
-    block = _power(length, 1, min(64, WHOLE_LIMIT))
+    block = _power(length, 1, min(64, BLOCK))
     return Schedule(rows, columns, "both", "looped", False, 2048 // block, block, 4)
 
 

@@ -14,7 +14,7 @@ from math import prod
 from tdsl.fusion.graph import item_bytes
 from tdsl.fusion.kernel import Kernel, Store, used
 from tdsl.fusion.offsets import base_of
-from tdsl.fusion.passes import pass_numbers
+from tdsl.fusion.online import streamed_passes
 from tdsl.fusion.schedule import Schedule
 from tdsl.ir.function import Function
 from tdsl.ir.node import Node
@@ -122,10 +122,10 @@ def _passes(kernel: Kernel, schedule: Schedule, reads: set[Node]) -> int:
     if schedule.kind != "looped" or not along:
         return 1
     nodes = kernel.nodes()
-    depths = pass_numbers(nodes, columns)
+    passes = streamed_passes(nodes, columns)
     needed: set[int] = set()
-    ends = [(n.operands[0], depths[n.operands[0]]) for n in nodes if n.op.family == "reduction"]
-    ends += [(store.node, depths[store.node]) for store in kernel.stores if not store.share]
+    ends = [(n.operands[0], passes.of(n)) for n in nodes if n.op.family == "reduction"]
+    ends += [(store.node, passes.known[store.node]) for store in kernel.stores if not store.share]
     memory = {read.node for read in kernel.reads}
     for root, number in ends:
         if along & _streamed(root, memory):

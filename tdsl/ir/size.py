@@ -208,15 +208,17 @@ def is_nonnegative(size: Size) -> bool:
     negative = [(m, c) for m, c in size.terms if c < 0]
     if not negative:
         return all(_atom_nonnegative(a) for m, _ in size.terms for a in m)
-    places = [(m, c, place) for m, c in negative for place in range(len(m))]
-    for monomial, c, place in sorted(places, key=lambda p: p[0][p[2]].kind != "index"):
-        bound = _upper_bound(monomial[place])
+    atoms = dict.fromkeys(atom for monomial, _ in negative for atom in monomial)
+    for atom in sorted(atoms, key=lambda atom: atom.kind != "index"):
+        bound = _upper_bound(atom)
         if bound is None:
             continue
-        rest = monomial[:place] + monomial[place + 1 :]
-        if all(map(_atom_nonnegative, rest)):
-            others = Size(((rest, c),))
-            return is_nonnegative(size - Size(((monomial, c),)) + others * bound)
+        inside = [(m, c, _without(m, (atom,))) for m, c in size.terms]
+        parts = [(Size(((m, c),)), Size(((rest, c),))) for m, c, rest in inside if rest is not None]
+        whole = sum((part for part, _ in parts), ZERO), sum((rest for _, rest in parts), ZERO)
+        for part, factor in (whole, *parts):
+            if is_nonnegative(ZERO - factor):
+                return is_nonnegative(size - part + factor * bound)
     return False
 
 

@@ -61,6 +61,28 @@ def test_gradients_of_a_loss_are_scaled_by_a_kernel_that_counts_for_nothing() ->
     assert not any(kernel.conditional for kernel in rows.kernels)
 
 
+LENGTHS = (131072, 262144)
+Long = tuple[str, Any, tuple[str, ...], int, int]
+LONG_ROWS: list[Long] = [
+    # name, function, dtypes and shapes, how often an element is read or written: forward, in all
+    ("softmax", softmax.softmax, ("f32[64, {0}]",), 3, 8),
+    ("log_softmax", softmax.log_softmax, ("f32[64, {0}]",), 3, 7),
+    ("logsumexp", softmax.logsumexp, ("f32[64, {0}]",), 1, 3),
+    ("cross_entropy", losses.cross_entropy, ("f32[64, {0}]", "i64[64]"), 1, 3),
+    ("layer_norm", norms.layer_norm, ("f32[64, {0}]", "f32[{0}]", "f32[{0}]"), 3, 12),
+    ("rms_norm", norms.rms_norm, ("f32[64, {0}]", "f32[{0}]"), 3, 10),
+]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("row", LONG_ROWS, ids=lambda row: row[0])
+def test_long_rows_are_read_once_for_each_pass(row: Long, length: int) -> None:
+    _, function, arguments, forward, both = row
+    specs, size = [argument.format(length) for argument in arguments], 4 * 64 * length
+    assert function.lower(*specs).bytes_moved // size == forward
+    assert function.lower(*specs, grad=True).bytes_moved // size == both
+
+
 def test_an_optimiser_step_is_one_kernel() -> None:
     lowered = optimizers.adamw.lower(STATE, STATE, STATE, STATE, "i64", "f32")
     assert len(lowered.kernels) == 1

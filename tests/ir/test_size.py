@@ -148,6 +148,14 @@ def test_no_proof_relies_on_the_sign_of_what_may_be_negative() -> None:
     assert nested.evaluate({"A": 4, "B": 1}) == 0
 
 
+def test_places_in_a_group_are_places_in_the_whole() -> None:
+    a = name("A")
+    half = floordiv(a, as_size(2))
+    place = index(as_size(2)) * half + index(half)
+    assert is_nonnegative(a - 1 - place)
+    assert not is_nonnegative(a - 2 - place)
+
+
 def test_facts_make_halves_meet() -> None:
     d, two = name("D"), as_size(2)
     odd = mod(d, two).atom

@@ -25,10 +25,10 @@ CPU = torch.device("cpu")
 
 CONFIGURATIONS: Mapping[str, Mapping[str, int]] = {
     "normal": {},
-    "streamed": {"WHOLE_LIMIT": 4, "SHORT_ROW": 0},
+    "streamed": {"WHOLE_LIMIT": 4, "SHORT_ROW": 0, "BLOCK": 2},
     "single rows": {"TILE": 4, "SHORT_ROW": 0},
 }
-"""Constants of the schedule: rows held whole, rows in blocks of 1, one row or 4 elements a program."""
+"""Constants of the schedule: rows held whole, rows in blocks of 2, one row or 4 elements a program."""
 
 
 @contextmanager

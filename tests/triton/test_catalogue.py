@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tdsl.backends.triton.literals import spelled
 from tdsl.errors import TdslError
 from tdsl.ir.dtype import BOOL, F32, F64, I8, I32, I64, U8, U32, Dtype
 from tdsl.ir.function import Function, Param, Result
 from tdsl.ir.node import Node
 from tdsl.ir.size import name
-from tdsl.ops import Pointwise, argmax, argmin, numpy_dtype
+from tdsl.ops import Pointwise, argmax, argmin, input_, numpy_dtype, save
 from tdsl.transforms.inline import inline_calls
 from tests.ops.graphs import EMPTY, OPERATIONS, SIZES, Array, Env, concrete, fill, inputs, shape
 from tests.triton.interpreted import repaired
@@ -97,3 +98,9 @@ def test_edges_of_dtypes(op: Pointwise, dtype: Dtype, variant: Mapping[str, Any]
     grids = np.meshgrid(*(points(concrete(kind)) for kind in kinds))
     values = {x: grid.ravel() for x, grid in zip(node.operands, grids, strict=True)}
     check(node, values, {"N": grids[0].size}, str(node.dtype))
+
+
+def test_an_operation_without_a_form_is_named() -> None:
+    x = input_(name="x", dtype=F32, axes=())
+    with pytest.raises(TdslError, match=r"E0310(?s:.*)`save` of .* has no form in Triton"):
+        spelled(save(x))

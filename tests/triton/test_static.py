@@ -14,14 +14,16 @@ from typing import Any
 
 import pytest
 
+import tdsl
 from tdsl.backends.triton import machine_code
-from tdsl.backends.triton.ahead import multiprocessors
+from tdsl.backends.triton.ahead import multiprocessors, requests
 from tdsl.backends.triton.aot import Compiled, compile_many
 from tdsl.backends.triton.machine_code import MachineCode
 from tdsl.backends.triton.module import print_plan
 from tdsl.fusion.kernel import access
 from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.offsets import COLUMN, accesses, bytes_of, is_contiguous
+from tdsl.fusion.plan import make_plan
 from tdsl.fusion.schedule import Schedule
 from tdsl.ir.dtype import F64
 from tdsl.ops import index, take
@@ -270,4 +272,24 @@ def test_a_size_beyond_32_bits_is_passed_in_64() -> None:
     (made,) = kernels(Case(row, "forward"), {3: 3 << 30, 5: 16})
     assert sorted(made.request.signature.values()) == ["*bf16", "*bf16", "i32", "i64"]
     (compiled,) = compile_many([made.request])
+    assert compiled.spills == 0
+
+
+RUNNING = {
+    "cumsum": "cumsum(x, axis=D)",
+    "logcumsumexp": "logcumsumexp(x, axis=D)",
+    "argmax": "argmax(x, axis=D)",
+    "logsumexp": "logsumexp(x, axis=D)",
+    "variance": "var(x, axis=D)",
+}
+
+
+@pytest.mark.parametrize("body", RUNNING.values(), ids=list(RUNNING))
+def test_long_rows_are_streamed_without_spills(body: str) -> None:
+    function: Any = tdsl.compile(f"def f(x: f32[N, D]):\n    return {body}\n")
+    lowered = function.lower("f32[64, 100000]")
+    plan = make_plan(lowered.graph)
+    module = print_plan(plan, lowered.sizes, multiprocessors("sm_90"))
+    assert [schedule.kind for _, schedule in module.kernels] == ["looped"]
+    (compiled,) = compile_many(requests(plan, lowered.sizes, "sm_90"))
     assert compiled.spills == 0

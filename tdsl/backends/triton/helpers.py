@@ -32,6 +32,30 @@ def product(a, b):
     """The product."""
     return a * b
 ''',
+    "finite_or_zero": '''
+def finite_or_zero(x):
+    """x; 0 where it is infinite."""
+    return tl.where(tl.abs(x) == float("inf"), 0.0, x)
+''',
+    "powers_about": '''
+def powers_about(total, reference):
+    """A sum of powers of a - reference, from that of a - finite_or_zero(reference)."""
+    far = tl.where(reference > 0, total * 0.0, total * float("inf"))
+    return tl.where(tl.abs(reference) == float("inf"), far, total)
+''',
+    "squares_of_both": '''
+def squares_of_both(squares, total, seen, new_squares, new_total, count):
+    """Squares about the mean of `seen` and `count` values together, from those about each mean."""
+    apart = new_total / count - total / tl.maximum(seen, 1)
+    between = apart * apart * (seen * (count / (seen + count)))
+    return squares + new_squares + tl.where(seen > 0, between, 0.0)
+''',
+    "squares_about": '''
+def squares_about(squares, total, count, reference):
+    """Squares about a reference, from those about the mean."""
+    apart = total / count - reference
+    return squares + count * (apart * apart)
+''',
     "log_add_exp": '''
 def log_add_exp(a, b):
     """log(exp(a) + exp(b)), without overflow."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tdsl import faults
 from tdsl.errors import InternalError
 from tdsl.fusion.lower import value_of_nothing
 from tdsl.ir.dtype import BF16, BOOL, F32, F64, AnyDtype, Dtype
@@ -32,12 +33,16 @@ def kind_of(dtype: AnyDtype) -> str:
 
 
 def spelled(node: Node) -> str:
-    """The operation's expression in Triton, for its operands' kind."""
+    """The operation's expression in Triton, for its operands' kind.
+
+    Raises TdslValueError if there is none.
+    """
     known = node.op.triton
     if not isinstance(known, str):
         known = known.get(kind_of(node.operands[0].dtype)) or known.get("", "")
     if not known:
-        raise InternalError(f"`{node.op}` of {node.operands[0].dtype} has no form in Triton")
+        note = f"`{node.op}` of {node.operands[0].dtype} has no form in Triton"
+        raise faults.NO_BACKEND.at(backend="triton", note=note, hint="pin another backend")
     return known
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tdsl.backends.triton.forms import with_forms
 from tdsl.backends.triton.helpers import called
 from tdsl.backends.triton.literals import identity
 from tdsl.backends.triton.streams import Streams
@@ -38,7 +39,7 @@ class Printed:
 
 def print_kernel(kernel: Kernel, schedule: Schedule) -> Printed:
     """The kernel's text under the schedule."""
-    return _Printer(kernel, schedule).run()
+    return _Printer(with_forms(kernel, schedule.columns), schedule).run()
 
 
 class _Printer(Streams):

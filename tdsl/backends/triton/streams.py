@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tdsl.backends.triton.literals import combined, identity, reduced, triton_dtype
-from tdsl.backends.triton.values import FIRST, Values
+from tdsl.backends.triton.online import Online
+from tdsl.backends.triton.values import FIRST
 from tdsl.fusion.kernel import Store, offset_of
 from tdsl.fusion.layout import is_replicated
 from tdsl.fusion.offsets import located
-from tdsl.fusion.passes import pass_numbers
+from tdsl.fusion.online import streamed_passes
 from tdsl.ir.dtype import BOOL
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
@@ -23,10 +24,9 @@ from tdsl.ops import recurrence
 
 
 @dataclass
-class Streams(Values):
-    """`carries` has the names of what is kept of a reduction, `bests` the extremum beside a position."""
+class Streams(Online):
+    """`bests` has the names of the extremum beside a position."""
 
-    carries: dict[Node, str] = field(default_factory=dict)
     bests: dict[Node, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -59,12 +59,13 @@ class Streams(Values):
     # Rows streamed in blocks, one pass for each reduction that waits for another.
 
     def _looped(self) -> None:
-        depths = pass_numbers(self.nodes, set(self.schedule.columns))
+        self.passes = streamed_passes(self.nodes, set(self.schedule.columns))
+        depths = self.passes.known
         own = [n for n in self.nodes if n not in self.crossed]
         row_level = [n for n in own if "column" not in self.lanes_of(n)]
         stores = [s for s in self.kernel.stores if not s.share]
         for number in range(max(depths.values(), default=0) + 1):
-            reductions = [n for n in own if self._runs_along(n) and depths[n.operands[0]] == number]
+            reductions = [n for n in own if self._runs_along(n) and self.passes.of(n) == number]
             across = [
                 n for n in self.crossed
                 if "column" in self.lanes_of(n.operands[0]) and depths[n.operands[0]] == number
@@ -90,14 +91,17 @@ class Streams(Values):
             self.line(f"first = (tl.cdiv({columns}, BLOCK_COLUMNS) - 1) * BLOCK_COLUMNS - start")
         self._column_index("first" if reverse else "start")
 
-    def _add_block(self, node: Node) -> None:
-        """Put a block of the row to what the reduction is so far."""
+    def _add_block(self, node: Node, *, reverse: bool) -> None:
+        """Put a block of the row to what the reduction is so far, and to what joins it."""
         value, name = self.masked(node, node.operands[0], {"column"}), self.carries[node]
         if node.op.name not in FIRST:
-            value = reduced(node, value, "1" if self.by_rows else "0", keep=self.by_rows)
+            value = self.reduced(node, value)
+            if any(one.exponential is None for one in self.joining(node).values()):
+                value = self.assign(node, value, "block_sum")
+                self.add_squares(node, value, reverse=reverse)
             self.line(f"{name} = {combined(node).format(name, value)}")
             return
-        found = self.assign(node, self.extremum(node, value, "0"), "found")
+        found = self.assign(node, self.extremum(node, value, "1" if self.by_rows else "0"), "found")
         best = f"{self.bests[node]}, {name}"
         self.line(f"{best} = {FIRST[node.op.name]}({best}, {found}[0], {found}[1])")
 
@@ -105,25 +109,36 @@ class Streams(Values):
         """What a running reduction is before the first block."""
         name = self.names.fresh("so_far")
         value = "0" if node.op is recurrence else identity(node)
-        self.line(f"{name} = tl.full([], {value}, {triton_dtype(node.dtype)})")
+        self.line(f"{name} = tl.full({self.of_row()}, {value}, {triton_dtype(node.dtype)})")
         self.running[node] = name
 
     def _pass(
         self, reductions: Sequence[Node], across: Sequence[Node], stores: Sequence[Store]
     ) -> None:
         """One stream over the row: what it needs is read anew, what it reduces is kept."""
+        joined = [node for node in reductions if node in self.passes.joined]
+        heads = [node for node in reductions if node not in self.passes.joined]
         for node in reductions:
             self._begin(node)
-        values = [*(n.operands[0] for n in (*reductions, *across)), *(s.node for s in stores)]
+        self.begin_joined(joined)
+        values = [*(n.operands[0] for n in (*heads, *across)), *(s.node for s in stores)]
+        squares = [
+            one for one in map(self.passes.joined.get, joined) if one and not one.exponential
+        ]
+        values += [one.difference.operands[0] for one in squares]
         inside = set(topological(values, stop=set(self.text)))
         scans = [n for n in self.nodes if n in inside and n.op.family == "scan"]
         for node in scans:
             self._begin_running(node)
         known, fills = dict(self.text), dict(self.fills)
-        self._column_loop(reverse=any(node["reverse"] for node in scans))
+        reverse = any(node["reverse"] for node in scans)
+        self._column_loop(reverse=reverse)
         self.emit(n for n in self.nodes if n in inside)
-        for node in (*reductions, *(n for n in across if not n.axes)):
-            self._add_block(node)
+        for node in (*heads, *(n for n in across if not n.axes)):
+            self._add_block(node, reverse=reverse)
+        for node in heads:
+            self._know(node)
+            self.add_powers(node)
         for store in self.kernel.stores:
             if store.share and store.node in across and store.node.axes:
                 self._add_part(store)
@@ -131,8 +146,14 @@ class Streams(Values):
         self.indent -= 1
         self.text, self.fills = known, fills
         for node in reductions:
-            self.text[node] = self.carries[node]
-            self.varying[node] = {"row"} if self.by_rows else set()
+            self._know(node)
+        for node in joined:
+            self.end_joined(node)
+
+    def _know(self, node: Node) -> None:
+        """What is kept of a reduction is its value."""
+        self.text[node] = self.carries[node]
+        self.varying[node] = {"row"} if self.by_rows else set()
 
     def _add_part(self, store: Store) -> None:
         """A program's own part lies in memory where a row is too long to be held."""
@@ -154,14 +175,14 @@ class Streams(Values):
             own = node.operands[0].dtype
             best = self.bests[node] = self.names.fresh("best")
             kind = "tl.int32" if own == BOOL else triton_dtype(own)
-            self.line(f"{best} = tl.full([], {value}, {kind})")
+            self.line(f"{best} = tl.full({self._shape(node)}, {value}, {kind})")
             value = "0"
         self.line(f"{name} = tl.full({self._shape(node)}, {value}, {dtype})")
 
     def _shape(self, node: Node) -> str:
         """The lanes of what is kept: those that the reduction does not put together at once."""
         if node not in self.crossed:
-            return "[BLOCK_ROWS, 1]" if self.by_rows else "[]"
+            return self.of_row()
         columns = "column" in self.lanes_of(node.operands[0])
         if not self.by_rows:
             return "[BLOCK_COLUMNS]" if columns else "[]"

@@ -229,7 +229,8 @@ class Values(Reads):
         if carry is not None:
             edge = "first" if node["reverse"] else "start + BLOCK_COLUMNS - 1"
             last = f"tl.where(column == {edge}, {self.text[node]}, 0)"
-            self.line(f"{carry} = tl.sum({last}, axis=0)")
+            along = "1, keep_dims=True" if self.by_rows else "0"
+            self.line(f"{carry} = tl.sum({last}, axis={along})")
 
 
 def scan_helper(node: Node) -> str:
