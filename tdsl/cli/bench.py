@@ -179,8 +179,9 @@ def check(variants: Sequence[Variant], names: Sequence[str]) -> None:
             error, limit = difference(_array(found), want), limit_of(want.dtype)
             if error > limit:
                 raise faults.DISAGREEMENT.at(
-                    first=first.name, second=other.name, where=name, error=error, limit=limit
-                )
+                    first=first.name, second=other.name, where=name, error=error, limit=limit,
+                    hint="does random normal data make sense here? `--arg NAME=@file.npy` gives other",
+                )  # fmt: skip
 
 
 def _array(value: Any) -> Any:

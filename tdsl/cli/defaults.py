@@ -38,23 +38,25 @@ def missing(
 
     Raises TdslError where what is given does not fit the signature, or does not decide its sizes.
     """
-    tensors = [p for p in function.target.signature.parameters if p.is_tensor]
+    own = function.target.signature.parameters
+    tensors = [p for p in own if p.is_tensor]
+    is_open = any(not p.is_tensor and p.default is None and p.name not in statics for p in own)
     wanted = [p for p in tensors if p.default is None and p.name not in given]
     facts = {
         p.name: value if isinstance(value := given[p.name], Fact) else fact_of(p.name, value)
         for p in tensors
         if p.name in given
     }
-    if not wanted or {*given} - {*facts}:
-        return {}
+    if not wanted or is_open or {*given} - {*facts}:
+        return {}  # the call itself reports what is wrong
     packs = {p.pack: 2 if len(p.items) == 1 else 1 for p in reversed(wanted) if p.pack}
     ranks = {**packs, **bind_ranks(function.target.signature, facts)}
     names = frozenset((*facts, *(p.name for p in wanted)))
     choice = Choice(statics, ranks, names, bind_dtypes(function.target.signature, facts))
     graph = _concrete(function, choice)
-    own = [param for param in graph.params if param.name not in facts]
-    sizes = _sizes(graph, own, facts)
-    return {param.name: _argument(param, sizes) for param in own}
+    left = [param for param in graph.params if param.name not in facts]
+    sizes = _sizes(graph, left, facts)
+    return {param.name: _argument(param, sizes) for param in left}
 
 
 def _concrete(function: Function, choice: Choice) -> Graph:
@@ -67,12 +69,12 @@ def _concrete(function: Function, choice: Choice) -> Graph:
     return flatten(compile_function(source, name, target.derivations, choice))
 
 
-def _sizes(graph: Graph, own: list[Param], facts: Mapping[str, Fact]) -> Mapping[str, int]:
+def _sizes(graph: Graph, left: list[Param], facts: Mapping[str, Fact]) -> Mapping[str, int]:
     """What the given arrays decide, and one size for every other axis."""
     given = tuple(param for param in graph.params if param.name in facts)
     shapes = {name: fact.shape for name, fact in facts.items()}
     known = solve(replace(graph, params=given, checks=()), shapes)
-    free = {name for param in own for size in param.shape for name in size.names()} - {*known}
+    free = {name for param in left for size in param.shape for name in size.names()} - {*known}
     bounds = list(_bounds(graph))
     power = LARGEST
     while power and not all(
