@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 import tdsl.kernels
-from benchmarks.cases import CASES, QUICK, Case
+from benchmarks.case import Case
+from benchmarks.cases import CASES, QUICK
 from benchmarks.machine import machine
 from benchmarks.peers import OURS, PEERS, contenders
 from benchmarks.summary import Row, lines, paired

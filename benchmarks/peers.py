@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import tdsl
-from benchmarks.cases import Case
+from benchmarks.case import Case
 from tdsl.cli.measuring import Action, Prepare
 from tdsl.cli.subject import Subject
 from tdsl.cli.torch_variants import preparation

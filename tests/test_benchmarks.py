@@ -10,7 +10,8 @@ import pytest
 
 import tdsl.kernels
 from benchmarks import fused, report, summary
-from benchmarks.cases import CASES, Case
+from benchmarks.case import Case
+from benchmarks.cases import CASES
 from benchmarks.peers import contenders
 from tdsl.cli.bench import check
 
