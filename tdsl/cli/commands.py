@@ -111,6 +111,17 @@ def run(options: Namespace) -> Outcome:
     return {"function": function.__name__, "results": described}, 0
 
 
+def bench(options: Namespace) -> Outcome:
+    """Compare ways to run a function: a table, and a picture where one is asked for."""
+    from tdsl.cli.bench import compare
+
+    function = chosen(options)
+    given = {name: argument(text) for name, text in options.arg}
+    document, text = compare(function, given, _statics(options, function), options)
+    _say(options, text)
+    return document, 0
+
+
 def _named_results(results: Any) -> dict[str, Any]:
     if not isinstance(results, tuple):
         return {"result": results}
@@ -244,6 +255,7 @@ COMMANDS: dict[str, Callable[[Namespace], Outcome]] = {
     "check": check,
     "show": show,
     "run": run,
+    "bench": bench,
     "export": export,
     "fmt": fmt,
 }

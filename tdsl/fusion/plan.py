@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from tdsl import faults
 from tdsl.fusion.graph import Graph
-from tdsl.fusion.groups import Entry, Group, fuse
+from tdsl.fusion.groups import Entry, Group, Groups, fuse, separate
 from tdsl.fusion.kernel import PROGRAMS, Kernel, Stage, Store, numbers_of, unlike
 from tdsl.fusion.layout import Layout, layout_of
 from tdsl.fusion.normalise import Normal, base_of, normalise
@@ -75,9 +75,17 @@ class Plan:
         return tuple(step for step in self.steps if isinstance(step, Kernel))
 
 
-def make_plan(function: Function, stage: Stage = "forward", names: Sequence[str] = ()) -> Plan:
-    """The plan of a flat Function; `names` are those of its results."""
-    plan = _Planner(normalise(function), len(function.results), stage, names).run()
+def make_plan(
+    function: Function, stage: Stage = "forward", names: Sequence[str] = (), *, fused: bool = True
+) -> Plan:
+    """The plan of a flat Function; `names` are those of its results.
+
+    Unless it is `fused`, each operation has a kernel of its own.
+    """
+    normal = normalise(function)
+    graph = Graph(normal.function, repeats=fused)
+    groups = fuse(graph) if fused else separate(graph)
+    plan = _Planner(normal, graph, len(function.results), stage, names).run(groups)
     positions = {
         (node.op.name, node["axes"]): None
         for node in function.nodes()
@@ -97,11 +105,13 @@ def with_strides(plan: Plan, strides: Mapping[str, tuple[Size, ...]]) -> Plan:
 class _Planner:
     """What is stored so far: `stored` has an input node for each computed node in memory."""
 
-    def __init__(self, normal: Normal, count: int, stage: Stage, names: Sequence[str]) -> None:
+    def __init__(
+        self, normal: Normal, graph: Graph, count: int, stage: Stage, names: Sequence[str]
+    ) -> None:
         self.function = function = normal.function
         self.targets = normal.targets
         self.stage: Stage = stage
-        self.graph = Graph(function)
+        self.graph = graph
         default = ["out"] if count == 1 else [f"out{i}" for i in range(count)]
         self.names: list[str] = []
         for name in names or default:
@@ -113,9 +123,8 @@ class _Planner:
         self.pending: list[Node] = []
         self.parts: dict[Node, Node] = {}
 
-    def run(self) -> Plan:
+    def run(self, groups: Groups) -> Plan:
         """Every group in order, reductions across rows completed where they are first needed."""
-        groups = fuse(self.graph)
         for group in groups.groups:
             if group.layout is None:
                 self._finish_before(group.nodes)
