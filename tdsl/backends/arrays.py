@@ -93,15 +93,15 @@ def view(array: Any, store: Store, size: Sizes) -> Any:
     axes = store.node.axes
     start, steps = 0, dict.fromkeys(axes, 0)
     for place, step in zip(store.places, array.strides, strict=True):
-        start += step * size(_at(place, None))
+        start += step * size(at_one(place, None))
         for axis in axes:
-            steps[axis] += step * (size(_at(place, axis)) - size(_at(place, None)))
+            steps[axis] += step * (size(at_one(place, axis)) - size(at_one(place, None)))
     shape = tuple(size(axis) for axis in axes)
     flat = array.reshape(-1)[start // array.itemsize :]
     return np.lib.stride_tricks.as_strided(flat, shape, tuple(steps.values()))
 
 
-def _at(place: Size, axis: Size | None) -> Size:
+def at_one(place: Size, axis: Size | None) -> Size:
     """The place where the index along the axis is 1, and 0 along all others."""
     one, zero = Size((((), 1),)), Size(())
     values = {

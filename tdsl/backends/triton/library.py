@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from tdsl.backends.arrays import at_one
 from tdsl.errors import InternalError
 from tdsl.fusion.kernel import access
 from tdsl.fusion.normalise import base_of
@@ -63,26 +64,15 @@ def _view(
     """
     start, steps = tensor.storage_offset(), dict.fromkeys(axes, 0)
     for place, step in zip(places, tensor.stride(), strict=True):
-        start += step * size(_at(place, None))
+        start += step * size(at_one(place, None))
         for axis in axes:
-            steps[axis] += step * (size(_at(place, axis)) - size(_at(place, None)))
+            steps[axis] += step * (size(at_one(place, axis)) - size(at_one(place, None)))
     shape = [size(axis) for axis in axes]
     if not all(shape):
         return tensor.new_empty(shape), []
     start += sum((size(axis) - 1) * step for axis, step in steps.items() if step < 0)
     turned = [place for place, step in enumerate(steps.values()) if step < 0]
     return tensor.as_strided(shape, [abs(step) for step in steps.values()], start), turned
-
-
-def _at(place: Size, axis: Size | None) -> Size:
-    """The place where the index along the axis is 1, and 0 along all others."""
-    one, zero = Size((((), 1),)), Size(())
-    values = {
-        atom: one if atom.args[0] == axis else zero
-        for atom in place.atoms()
-        if atom.kind == "index"
-    }
-    return place.substitute(values)
 
 
 def _product(node: Node, operands: list[Tensor]) -> Tensor:
