@@ -6,6 +6,7 @@ arrays only through an `Arrays`, so that NumPy's arrays and torch's tensors take
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, MutableMapping
 from ctypes import c_void_p
 from math import prod
@@ -23,6 +24,7 @@ from tdsl.ops import input_, numpy_dtype
 
 Sizes = Callable[[Size], int]
 _at_address = c_void_p.from_address
+_IS_CPYTHON = sys.implementation.name == "cpython"
 _HEADER = object.__basicsize__
 """Where the address of an array's data stands in NumPy's object, by its binary interface."""
 
@@ -57,6 +59,8 @@ class NumpyArrays:
     @staticmethod
     def pointer(array: Any) -> c_void_p:
         """The address of the first element, as it stands in the array's object."""
+        if not _IS_CPYTHON:
+            return c_void_p(array.ctypes.data)
         return _at_address(id(array) + _HEADER)
 
     def view(self, array: Any) -> Any:

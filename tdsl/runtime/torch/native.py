@@ -44,11 +44,14 @@ class TorchArrays:
         if count < HUGE or not hasattr(mmap, "MADV_HUGEPAGE"):
             return lambda: empty(shape, dtype=own)
 
+        advise = ctypes.CDLL(None).madvise
+        advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
         def make() -> Tensor:
             tensor = empty(shape, dtype=own)
             start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
             left = tensor.data_ptr() + count - start
-            _advise(start, left // mmap.PAGESIZE * mmap.PAGESIZE, mmap.MADV_HUGEPAGE)
+            advise(start, left // mmap.PAGESIZE * mmap.PAGESIZE, mmap.MADV_HUGEPAGE)
             return tensor
 
         return make
@@ -82,8 +85,6 @@ def _own_dtype(dtype: torch.dtype) -> np.dtype[Any]:
 
 
 TORCH = TorchArrays()
-_advise = ctypes.CDLL(None).madvise
-_advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def run_native(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
