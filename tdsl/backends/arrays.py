@@ -20,6 +20,7 @@ from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import ONE, Size
+from tdsl.ir.size import index as variable
 from tdsl.ops import input_, numpy_dtype
 
 Sizes = Callable[[Size], int]
@@ -78,9 +79,15 @@ class NumpyArrays:
             else:
                 run = node.op.evaluate(node, size)
                 values[node] = run(*(values[o] for o in node.operands))
+        value = np.asarray(values[step.node])
+        is_fresh = value.flags.c_contiguous and value.flags.writeable
         for store in step.stores:
-            target = view(memory[store.buffer], store, size)
-            target[...] = values[step.node]
+            buffer = memory[store.buffer]
+            is_alike = value.shape == buffer.shape and value.dtype == buffer.dtype
+            if is_fresh and is_alike and _is_plain(store):
+                memory[store.buffer], is_fresh = value, False
+            else:
+                view(buffer, store, size)[...] = value
 
 
 def evaluate(node: Node, size: Sizes) -> Any:
@@ -90,6 +97,12 @@ def evaluate(node: Node, size: Sizes) -> Any:
         for inner in topological([node]):
             values[inner] = inner.op.evaluate(inner, size)(*(values[o] for o in inner.operands))
     return np.asarray(values[node]).item()
+
+
+def _is_plain(store: Store) -> bool:
+    """Whether a buffer is a value along the value's own axes."""
+    places = tuple(map(variable, store.node.axes))
+    return store.shape == store.node.axes and store.places == places
 
 
 def view(array: Any, store: Store, size: Sizes) -> Any:
