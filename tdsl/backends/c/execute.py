@@ -37,7 +37,7 @@ class Threads:
     """How many threads run kernels: the processors that this process may use, or as OpenMP is told."""
 
     def __init__(self) -> None:
-        told = os.environ.get("OMP_NUMTHREADS", "").split(",")[0]
+        told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
         own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.count = int(told) if told.isdigit() and int(told) else own or 1
 
