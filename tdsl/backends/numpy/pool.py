@@ -42,6 +42,9 @@ os.register_at_fork(after_in_child=POOL.forget)
 
 def share_out(work: Work, count: int, threads: int) -> None:
     """Run the work on the numbers below `count`, each given to one thread. Raises what it raises."""
+    if count == 1 or threads == 1:
+        work(iter(range(count)))
+        return
     waiting = deque(range(count))
     helpers: list[Future[None]] = []
     with suppress(RuntimeError):  # no thread begins when the interpreter ends
