@@ -100,3 +100,10 @@ def plan_of(found: Specialisation) -> Plan:
     if known is None:
         known = found.launched["plan"] = make_plan(found.flat)
     return known
+
+
+def unfused(found: Specialisation) -> Specialisation:
+    """The same graph with a kernel for each operation: what fusion is compared with."""
+    own = Specialisation(found.graph, found.flat)
+    own.launched["plan"] = make_plan(found.flat, fused=False)
+    return own

@@ -38,7 +38,8 @@ class Threads:
 
     def __init__(self) -> None:
         told = os.environ.get("OMP_NUMTHREADS", "").split(",")[0]
-        self.count = int(told) if told.isdigit() and int(told) else len(os.sched_getaffinity(0))
+        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self.count = int(told) if told.isdigit() and int(told) else own or 1
 
     def one(self) -> None:
         """In a forked child the parent's threads are gone, and waiting for them would never end."""
@@ -46,7 +47,8 @@ class Threads:
 
 
 THREADS = Threads()
-os.register_at_fork(after_in_child=THREADS.one)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=THREADS.one)
 
 
 class Executable:

@@ -17,6 +17,7 @@ from math import prod
 from typing import Literal
 
 from tdsl.backends.c.counters import groups
+from tdsl.fusion import schedule
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.offsets import is_strided, ordered
 from tdsl.fusion.pressure import runs_along
@@ -62,6 +63,12 @@ class Schedule:
     def programs(self, size: Callable[[Size], int]) -> int:
         """How many programs part the units of a walked kernel."""
         return max(1, min(MOST_PROGRAMS, self.units(size) // EACH_PROGRAM))
+
+    def walk(self) -> schedule.Schedule:
+        """The walk over memory, as traffic is counted by: rows in the cache are read once."""
+        kind: schedule.Columns = "whole" if self.staged else "looped"
+        rows, columns = self.rows, self.columns
+        return schedule.Schedule(rows, columns, "columns", kind, self.walked, 1, 1, 1)
 
     def describe(self) -> str:
         """One line for readers."""

@@ -10,12 +10,14 @@ import ctypes
 import mmap
 from collections.abc import Callable, MutableMapping, Sequence
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 
-from tdsl.backends.arrays import Sizes
+from tdsl.backends.arrays import NUMPY, Sizes
+from tdsl.backends.pool import LARGE, POOL
 from tdsl.backends.triton.library import library_call
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
@@ -35,17 +37,21 @@ class TorchArrays:
     def maker(self, shape: tuple[int, ...], dtype: AnyDtype) -> Callable[[], Tensor]:
         """A function that gives fresh contiguous tensors."""
         own, empty = torch_dtype(str(dtype)), torch.empty
-        count = own.itemsize
-        for side in shape:
-            count *= side
+        count = own.itemsize * prod(shape)
+        if count >= LARGE and POOL.limit:
+            fresh = NUMPY.maker(shape, dtype)
+            return lambda: tensor_of(fresh())
         if count < HUGE or not hasattr(mmap, "MADV_HUGEPAGE"):
             return lambda: empty(shape, dtype=own)
+
+        advise = ctypes.CDLL(None).madvise
+        advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
         def make() -> Tensor:
             tensor = empty(shape, dtype=own)
             start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
             left = tensor.data_ptr() + count - start
-            _advise(start, left // mmap.PAGESIZE * mmap.PAGESIZE, mmap.MADV_HUGEPAGE)
+            advise(start, left // mmap.PAGESIZE * mmap.PAGESIZE, mmap.MADV_HUGEPAGE)
             return tensor
 
         return make
@@ -79,8 +85,6 @@ def _own_dtype(dtype: torch.dtype) -> np.dtype[Any]:
 
 
 TORCH = TorchArrays()
-_advise = ctypes.CDLL(None).madvise
-_advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def run_native(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
