@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from tdsl.backends.arrays import NUMPY
-from tdsl.backends.numpy import execute, tiles
+from tdsl.backends.numpy import execute, run, select, tiles
 from tdsl.backends.numpy.execute import Executable
 from tdsl.fusion.kernel import Stage
 from tdsl.fusion.plan import make_plan
@@ -19,12 +19,13 @@ from tests.triton.plans import Array, assert_same
 
 @contextmanager
 def small_tiles(elements: int = 4, programs: int = 3) -> Iterator[None]:
-    """Tiles of so few elements that even small arrays take several, in several programs and threads."""
+    """Even small arrays take several tiles, programs, threads, and scratch memory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiles, "ELEMENTS", elements)
         patch.setattr(tiles, "LINE", 1)
         patch.setattr(execute, "MOST_PROGRAMS", programs)
-        patch.setattr(execute, "SMALL", 0)
+        for part in (execute, run, select):
+            patch.setattr(part, "SMALL", 0)
         yield
 
 

@@ -50,7 +50,7 @@ class Executable:
         for step in self.steps:
             if isinstance(step, TiledKernel):
                 threads = THREADS.count if self._is_large(step) else 1
-                run_kernel(step, views, self.programs, threads)
+                run_kernel(step, views, threads)
             else:
                 with np.errstate(all="ignore"):
                     self.arrays.call(step, memory, self.size)
@@ -63,7 +63,7 @@ class Executable:
     def _step(self, step: Step) -> Any:
         if not isinstance(step, Kernel):
             return step
-        return TiledKernel(step, self._tiling(step), self.sizes)
+        return TiledKernel(step, self._tiling(step), self.sizes, self.programs)
 
     def _is_large(self, kernel: TiledKernel) -> bool:
         """Whether a second thread pays."""

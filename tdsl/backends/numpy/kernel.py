@@ -14,7 +14,7 @@ from tdsl.backends.arrays import evaluate
 from tdsl.backends.numpy.code import code_of, function_of
 from tdsl.backends.numpy.restrict import Restriction
 from tdsl.backends.numpy.tiles import Lengths, Starts, Tiling
-from tdsl.backends.numpy.views import is_linear
+from tdsl.backends.numpy.views import is_linear, reader, writer
 from tdsl.fusion.kernel import Kernel, Store
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size, name
@@ -39,20 +39,24 @@ class Step(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A store, the value on a tile, its axes in the order of memory, and how it is cut."""
+    """A store, the value on a tile, its axes in the order of memory, how it is cut, and where it goes."""
 
     store: Store
     node: Node
     axes: tuple[Size, ...]
     cut: Cut
+    view: Aligner | None
     is_linear: bool
 
 
 class TiledKernel:
     """A kernel for given sizes."""
 
-    def __init__(self, kernel: Kernel, tiling: Tiling, sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self, kernel: Kernel, tiling: Tiling, sizes: Mapping[str, int], programs: int
+    ) -> None:
         self.kernel, self.tiling, self.sizes = kernel, tiling, sizes
+        self.shares = list(tiling.shares(programs)) if tiling.is_walked else []
         self.places = {part.tile: number for number, part in enumerate(tiling.parts)}
         own = {part.axis: part.tile for part in tiling.parts}
         self.axes = [own.get(axis, axis) for axis in tiling.axes]
@@ -64,11 +68,11 @@ class TiledKernel:
         marks = frozenset((*self.places, *(part.start for part in tiling.parts)))
         self.code = code_of(roots, marks, plain)
         self.joiners = {store: self._joiner(store) for store in kernel.stores if store.share}
-        self.shapes = {read.name: read.shape for read in kernel.reads}
         self.numbers = self._numbers()
         given = [node for node in self.code.each if node.op is input_]
         self.starts = {n: starts[n["name"]] for n in given if n["name"] in starts}
         self.cuts = {n: self.cut(self.order(n.axes)) for n in given if n not in self.starts}
+        self.readers = self._readers()
         self.first = self._steps(self.code.once, ())
         self.steps = {lengths: self._steps(self.code.each, lengths) for lengths in self._lengths()}
 
@@ -98,7 +102,10 @@ class TiledKernel:
         axes = self.order(node.axes)
         whole = {part.tile: part.axis for part in self.tiling.parts}
         own = tuple(whole.get(axis, axis) for axis in axes)
-        return Target(store, node, own, self.cut(axes), is_linear(store))
+        linear = is_linear(store)
+        order = store.node.axes if store.share else own
+        view = writer(store, order, self.size) if linear else None
+        return Target(store, node, own, self.cut(axes), view, linear)
 
     def _lengths(self) -> set[Lengths]:
         """The shapes of tiles; a program without tiles has an empty one."""
@@ -113,6 +120,15 @@ class TiledKernel:
             for node in self.code.once
             if node.op is input_ and node["name"] in numbers
         }
+
+    def _readers(self) -> list[tuple[Node, str, Aligner | None]]:
+        """The values that are read from buffers, with the view of each."""
+        shapes = {read.name: read.shape for read in self.kernel.reads}
+        return [
+            (node, node["name"], reader(shapes[node["name"]], node.axes, self.order(node.axes)))
+            for node in (*self.code.once, *self.cuts)
+            if node.op is input_ and node not in self.numbers
+        ]
 
     def _steps(self, nodes: Sequence[Node], lengths: Lengths) -> list[Step]:
         """How these values are computed on tiles of one shape."""

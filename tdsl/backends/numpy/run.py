@@ -8,6 +8,7 @@ in order.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,21 @@ import numpy as np
 from tdsl.backends.numpy.kernel import Cut, Sizes, Step, Target, TiledKernel, Values
 from tdsl.backends.numpy.pool import share_out
 from tdsl.backends.numpy.scratch import SCRATCH
+from tdsl.backends.numpy.select import SMALL
 from tdsl.backends.numpy.tiles import Lengths, Starts
-from tdsl.backends.numpy.views import put, read, target
-from tdsl.ops import input_, numpy_dtype
+from tdsl.backends.numpy.views import put
+from tdsl.ops import numpy_dtype
 from tdsl.ops.base import Array, aligner
 
 Buffers = Mapping[str, Array]
 EVERYWHERE = slice(None)
 
 
-def run_kernel(kernel: TiledKernel, buffers: Buffers, programs: int, threads: int) -> None:
+def run_kernel(kernel: TiledKernel, buffers: Buffers, threads: int) -> None:
     """Compute on these buffers, by name."""
     with np.errstate(all="ignore"):
         call = Call(kernel, buffers)
-    tiles = kernel.tiling.tiles
-    shares = list(kernel.tiling.shares(programs)) if kernel.tiling.is_walked else []
+    tiles, shares = kernel.tiling.tiles, kernel.shares
 
     def work(numbers: Iterator[int]) -> None:
         with np.errstate(all="ignore"):
@@ -50,11 +51,8 @@ class Call:
         self.kernel, self.buffers = kernel, buffers
         self.values: Values = dict(kernel.numbers)
         self.inputs: list[tuple[Any, Array, Cut]] = []
-        for node in (*kernel.code.once, *kernel.cuts):
-            if node.op is not input_ or node in self.values:
-                continue
-            name = str(node["name"])
-            array = read(buffers[name], kernel.shapes[name], node.axes, kernel.order(node.axes))
+        for node, name, view in kernel.readers:
+            array = view(buffers[name]) if view else buffers[name]
             if node in kernel.cuts:
                 self.inputs.append((node, array, kernel.cuts[node]))
             else:
@@ -69,8 +67,8 @@ class Call:
     def _prepare(self, one: Target) -> None:
         """Find the place of a store; what is known already is stored."""
         array = self.buffers[one.store.buffer]
-        if one.is_linear:
-            array = target(array, one.store, one.axes, self.kernel.size)
+        if one.view:
+            array = one.view(array)
         if one.node in self.values:
             store(self.kernel, one, array, self.values[one.node], (EVERYWHERE,) * len(one.axes))
         elif one.node in self.kernel.code.direct and one.node not in self.direct:
@@ -100,10 +98,8 @@ class Worker:
         for one, found in zip(shared, parts, strict=True):
             turn = aligner(one.axes, one.store.node.axes)
             joined = np.stack([turn(value) if turn else value for value in found])
-            own = target(
-                self.call.buffers[one.store.buffer][number, ...],
-                one.store, one.store.node.axes, kernel.size,
-            )  # fmt: skip
+            own = self.call.buffers[one.store.buffer][number, ...]
+            own = one.view(own) if one.view else own
             own[...] = kernel.joiners[one.store](joined)
 
     def tile(self, starts: Starts, lengths: Lengths) -> None:
@@ -125,8 +121,10 @@ class Worker:
             store(kernel, one, array, values[one.node], _key(one.cut, slices))
 
     def _scratch(self, lengths: Lengths) -> Values:
-        """The memory of each value that is told where to write."""
+        """The memory of each value that is told where to write; small ones are not worth it."""
         kernel, size = self.kernel, self.kernel.sizes_at(lengths)
+        if prod(map(size, kernel.axes)) < SMALL:
+            return {}
         return {
             node: SCRATCH.array(
                 memory.number,

@@ -13,20 +13,21 @@ import numpy as np
 
 from tdsl.backends.arrays import view
 from tdsl.fusion.kernel import Store
-from tdsl.ir.size import ONE, Size
-from tdsl.ops.base import Array, aligner
+from tdsl.ir.size import ONE, Size, index
+from tdsl.ops.base import Aligner, Array, aligner
 from tdsl.ops.index_values import index_axes, values_at
 
 Sizes = Callable[[Size], int]
 Put = Callable[[Array, Sequence[slice]], None]
 
 
-def read(array: Array, shape: Sequence[Size], axes: Sequence[Size], order: Sequence[Size]) -> Array:
-    """A buffer without its unit axes, as a value that has `axes` lies in `order`."""
-    if ONE in shape:
-        array = array[tuple(0 if size == ONE else slice(None) for size in shape)]
+def reader(shape: Sequence[Size], axes: Sequence[Size], order: Sequence[Size]) -> Aligner | None:
+    """From a buffer to its view without unit axes, as a value that has `axes` lies in `order`."""
     turn = aligner(axes, order)
-    return turn(array) if turn else array
+    if ONE not in shape:
+        return turn
+    key = tuple(0 if size == ONE else slice(None) for size in shape)
+    return lambda array: turn(array[key]) if turn else array[key]
 
 
 def is_linear(store: Store) -> bool:
@@ -42,11 +43,18 @@ def is_linear(store: Store) -> bool:
     return not divided and not products
 
 
-def target(array: Array, store: Store, order: Sequence[Size], size: Sizes) -> Array:
-    """Where a value is stored whose axes lie in `order`, if its places are linear."""
+def writer(store: Store, order: Sequence[Size], size: Sizes) -> Aligner | None:
+    """From a buffer to where a value is stored whose axes lie in `order`; its places are linear."""
+    shape = store.shape[1:] if store.share else store.shape
+    if store.places == tuple(map(index, shape)) and set(shape) == set(store.node.axes):
+        return aligner(shape, order)
     turn = aligner(store.node.axes, order)
-    found = view(array, store, size)
-    return turn(found) if turn else found
+
+    def find(array: Array) -> Array:
+        found: Array = view(array, store, size)
+        return turn(found) if turn else found
+
+    return find
 
 
 def put(
