@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from tdsl.backends.arrays import NUMPY
-from tdsl.backends.c import loops, module, printer, schedule
+from tdsl.backends.c import loops, module, printer, schedule, tiles
 from tdsl.backends.c.execute import Executable
 from tdsl.fusion.kernel import Stage
 from tdsl.fusion.plan import make_plan
@@ -21,7 +21,7 @@ from tdsl.transforms.inline import inline_calls
 from tests.ops.graphs import inputs
 from tests.triton.plans import Array, assert_same
 
-SMALL = {"STAGED": 4, "STAGED_LANES": 0, "BLOCK": 4, "LANES": 4, "EACH_PROGRAM": 1}
+SMALL = {"STAGED": 4, "STAGED_LANES": 0, "BLOCK": 4, "LANES": 4, "TILE": 2, "EACH_PROGRAM": 1}
 """Constants of the schedule with which even small arrays take several blocks, lanes and programs."""
 
 
@@ -29,7 +29,7 @@ SMALL = {"STAGED": 4, "STAGED_LANES": 0, "BLOCK": 4, "LANES": 4, "EACH_PROGRAM":
 def small_blocks() -> Iterator[None]:
     """Schedules with these constants."""
     with pytest.MonkeyPatch.context() as patch:
-        for part in (schedule, loops, module, printer):
+        for part in (schedule, loops, module, printer, tiles):
             for constant, value in SMALL.items():
                 if hasattr(part, constant):
                     patch.setattr(part, constant, value)

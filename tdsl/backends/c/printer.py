@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from tdsl.backends.c import counters
 from tdsl.backends.c.literals import c_type, memory_type
-from tdsl.backends.c.loops import Loops
-from tdsl.backends.c.schedule import BLOCK, LANES, Schedule
+from tdsl.backends.c.schedule import BLOCK, Schedule
+from tdsl.backends.c.tiles import Tiles
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.layout import PROGRAMS
 from tdsl.ir.dtype import AnyDtype
@@ -38,7 +38,7 @@ def print_kernel(kernel: Kernel, schedule: Schedule) -> Printed:
     return _Printer(kernel, schedule).run()
 
 
-class _Printer(Loops):
+class _Printer(Tiles):
     """The skeleton: threads, programs, units."""
 
     def run(self) -> Printed:
@@ -64,33 +64,41 @@ class _Printer(Loops):
         return self._printed()
 
     def _units(self) -> None:
+        """How many units there are; of rows side by side, and of columns in tiles, blocks are counted."""
         total = self.names.factor(counters.count(self.schedule.columns))
         if self.schedule.kind == "flat":
             self.line(f"const int64_t units = ({total} + {BLOCK - 1}) / {BLOCK};")
             return
-        outer = list(self.row_groups)
-        if self.schedule.kind == "lanes":
-            inner = outer.pop()
-            side = self.names.factor(counters.count(inner))
-            self.line(f"const int64_t blocks = ({side} + {LANES - 1}) / {LANES};")
+        outer, block = list(self.row_groups), self.schedule.block
+        blocks = []
+        if block > 1:
+            side = self.names.factor(counters.count(outer.pop()))
+            self.line(f"const int64_t blocks = ({side} + {block - 1}) / {block};")
+            blocks.append("blocks")
+        if self.schedule.kind == "tiles":
+            self.line(f"const int64_t across = ({total} + {block - 1}) / {block};")
+            blocks.append("across")
         counts = [self.names.factor(counters.count(group)) for group in outer]
-        counts += ["blocks"] if self.schedule.kind == "lanes" else []
-        self.line(f"const int64_t units = {' * '.join(counts) or '1'};")
+        self.line(f"const int64_t units = {' * '.join([*counts, *blocks]) or '1'};")
 
     def _indices(self) -> None:
         """What counts the unit's rows."""
-        if self.schedule.kind == "flat":
-            total = self.names.factor(counters.count(self.schedule.columns))
-            self.line(f"const int64_t start = unit * {BLOCK};")
-            self.line(f"const int64_t end = {total} - start < {BLOCK} ? {total} : start + {BLOCK};")
+        kind, block = self.schedule.kind, self.schedule.block
+        total = self.names.factor(counters.count(self.schedule.columns))
+        if kind == "flat":
+            self._range("start", "end", "unit", total)
             return
         outer = list(zip(self.row_groups, self.row_names, strict=True))
         unit = "unit"
-        if self.schedule.kind == "lanes":
-            inner, _ = outer.pop()
-            side = self.names.factor(counters.count(inner))
-            self.line(f"const int64_t start = unit % blocks * {LANES};")
-            self.line(f"const int64_t lanes = {side} - start < {LANES} ? {side} - start : {LANES};")
+        if kind == "tiles":
+            self._range("first", "last", "unit % across", total)
+            side = self.names.factor(counters.count(outer.pop()[0]))
+            self._range("start", "end", "unit / across % blocks", side)
+            unit = "unit / (across * blocks)"
+        elif kind == "lanes":
+            side = self.names.factor(counters.count(outer.pop()[0]))
+            self.line(f"const int64_t start = unit % blocks * {block};")
+            self.line(f"const int64_t lanes = {side} - start < {block} ? {side} - start : {block};")
             unit = "unit / blocks"
         if len(outer) == 1:
             self.line(f"const int64_t {outer[0][1]} = {unit};")
@@ -100,6 +108,14 @@ class _Printer(Loops):
                 count = self.names.factor(counters.count(group))
                 self.line(f"const int64_t {name} = rest % {count};")
                 self.line(f"rest /= {count};")
+
+    def _range(self, start: str, end: str, number: str, total: str) -> None:
+        """Where the block of this number begins and ends."""
+        block = self.schedule.block
+        self.line(f"const int64_t {start} = {number} * {block};")
+        self.line(
+            f"const int64_t {end} = {total} - {start} < {block} ? {total} : {start} + {block};"
+        )
 
     def _printed(self) -> Printed:
         kernel = self.kernel

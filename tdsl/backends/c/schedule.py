@@ -6,29 +6,35 @@ the number of threads decides nothing, so that results do not depend on it.
 - *flat*: all axes are counted by one number, in units of one block.
 - *rows*: a unit is one row; vectors lie along its columns.
 - *lanes*: a unit is a block of rows that are neighbours in memory; vectors lie across the rows.
+- *tiles*: a unit is a square of rows and columns, where memory lies along either.
 - *walked*: sums across rows: the units are parted among a fixed number of programs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
 from tdsl.backends.c.counters import groups
 from tdsl.fusion import schedule
-from tdsl.fusion.kernel import Kernel
-from tdsl.fusion.offsets import is_strided, ordered
+from tdsl.fusion.kernel import Kernel, Store
+from tdsl.fusion.offsets import COLUMN, ROW, accesses, is_contiguous, is_strided, ordered
 from tdsl.fusion.pressure import runs_along
+from tdsl.ir.node import Node
 from tdsl.ir.size import Size
+from tdsl.ops import take
 
-Kind = Literal["flat", "rows", "lanes"]
+Axes = tuple[Size, ...]
+Kind = Literal["flat", "rows", "lanes", "tiles"]
 
 BLOCK = 4096
 """Elements of a flat unit."""
 LANES = 64
 """Rows side by side: four lines of the cache in f32."""
+TILE = 64
+"""The rows and columns of a tile: several lines of the cache, and a square that stays in it."""
 STAGED = 32768
 """The longest row of which values wait in the cache for a later pass."""
 STAGED_LANES = 1024
@@ -54,7 +60,7 @@ class Schedule:
     @property
     def block(self) -> int:
         """How many elements, or rows, a unit has."""
-        return {"flat": BLOCK, "rows": 1, "lanes": LANES}[self.kind]
+        return {"flat": BLOCK, "rows": 1, "lanes": LANES, "tiles": TILE}[self.kind]
 
     def units(self, size: Callable[[Size], int]) -> int:
         """How many units there are."""
@@ -77,9 +83,28 @@ class Schedule:
         walk = "a fixed number of programs walks" if self.walked else "threads divide"
         if self.kind == "flat":
             return f"{walk} {columns} in blocks of {BLOCK}"
+        if self.kind == "tiles":
+            return f"{walk} {rows} and {columns} in squares of {TILE}"
         if self.kind == "lanes":
             return f"{walk} {rows}, {LANES} rows side by side along {columns}"
         return f"{walk} {rows}, each along {columns}"
+
+
+def turned(kernel: Kernel, rows: Axes, columns: Axes) -> tuple[list[Node], list[Store]]:
+    """The reads and the stores along rows and columns whose neighbours in memory are rows.
+
+    Where a gather reads follows from values, so that it is none of them.
+    """
+
+    def is_turned(node: Node, offset: Size) -> bool:
+        is_both = bool({*node.axes} & {*rows} and {*node.axes} & {*columns})
+        return is_both and is_contiguous(offset, ROW) and not is_contiguous(offset, COLUMN)
+
+    found = accesses(kernel, rows, columns)
+    count = len(kernel.stores)
+    reads = [n for n, offset in found[:-count] if n.op is not take and is_turned(n, offset)]
+    stores = zip(kernel.stores, found[-count:], strict=True)
+    return reads, [store for store, site in stores if is_turned(*site)]
 
 
 def choose(kernel: Kernel, size: Callable[[Size], int]) -> Schedule:
@@ -93,10 +118,28 @@ def choose(kernel: Kernel, size: Callable[[Size], int]) -> Schedule:
         *outer, inner = groups(kernel, everything) or ((),)
         if not outer:
             return Schedule("flat", (), everything, walked, staged=True)
+        tiles = None if walked else _tiles(kernel, outer, inner)
         rows = tuple(axis for group in outer for axis in group)
-        return Schedule("rows", rows, inner, walked, staged=True)
+        return tiles or Schedule("rows", rows, inner, walked, staged=True)
     rows, columns = ordered(kernel, layout.rows), ordered(kernel, layout.columns)
     length = prod(map(size, columns))
     if rows and not walked and is_strided(kernel, rows, columns):
         return Schedule("lanes", rows, columns, walked, length <= STAGED_LANES)
     return Schedule("rows", rows, columns, walked, length <= STAGED)
+
+
+def _tiles(kernel: Kernel, outer: Sequence[Axes], inner: Axes) -> Schedule | None:
+    """The schedule by tiles, if memory lies along other axes, too; most of it along the columns."""
+    across = [group for group in outer if any(turned(kernel, group, inner))]
+    if not across:
+        return None
+    rows, columns = across[-1], inner
+    if _weight(kernel, rows, columns) > _weight(kernel, columns, rows):
+        rows, columns = columns, rows
+    others = tuple(axis for group in outer if group is not across[-1] for axis in group)
+    return Schedule("tiles", (*others, *rows), columns, walked=False, staged=True)
+
+
+def _weight(kernel: Kernel, rows: Axes, columns: Axes) -> int:
+    reads, stores = turned(kernel, rows, columns)
+    return len(reads) + len(stores)
