@@ -113,7 +113,7 @@ def figures(found: Specialisation, subject: Subject, setting: Setting) -> tuple[
     """How many kernels, library calls included, run a graph, and the bytes that they move."""
     if setting.runs_kernels:
         plan = plan_of(found)
-        programs = print_c(plan, subject.sizes).programs
+        _, programs = print_c(plan, subject.sizes)
         sizes = {**subject.sizes, PROGRAMS_NAME: programs}
         return len(plan.steps), plan_bytes(plan, lambda size: size.evaluate(sizes))
 

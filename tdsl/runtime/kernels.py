@@ -107,9 +107,9 @@ def _as_triton(plan: Plan, sizes: Mapping[str, int], wish: Wish) -> Printed:
 
 
 def _as_c(plan: Plan, sizes: Mapping[str, int], wish: Wish) -> Printed:
-    module = c.print_plan(plan, sizes)
+    module, programs = c.print_plan(plan, sizes)
     rows = [(one.name, one.text, how.describe(), how.walk()) for one, how in module.kernels]
-    return module.source, module.programs, rows
+    return module.source, programs, rows
 
 
 def with_scale(report: PlanReport, sizes: Mapping[str, int]) -> PlanReport:

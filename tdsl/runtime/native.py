@@ -70,7 +70,8 @@ def prepare(
     plan = with_strides(plan_of(found), steps)
     if chosen(mode) == "c":
         try:
-            return Executable(plan, sizes, arrays).run
+            texts = found.launched.setdefault(("c", *sorted(steps.items())), {})
+            return Executable(plan, sizes, arrays, texts).run
         except CompilerError as error:
             if mode.backend == "c":
                 raise faults.NO_BACKEND.at(backend="c", note=str(error), hint="see `$CC`") from None

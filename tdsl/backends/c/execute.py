@@ -17,7 +17,7 @@ import numpy as np
 
 from tdsl.backends.arrays import Arrays, evaluate
 from tdsl.backends.c.compiler import library
-from tdsl.backends.c.module import PROGRAMS_NAME, print_plan
+from tdsl.backends.c.module import PROGRAMS_NAME, Texts, print_plan
 from tdsl.backends.c.printer import Printed
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import LibraryCall, Plan
@@ -54,11 +54,17 @@ if hasattr(os, "register_at_fork"):
 class Executable:
     """A plan for given sizes, ready to run. Raises CompilerError."""
 
-    def __init__(self, plan: Plan, sizes: Mapping[str, int], arrays: Arrays) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        sizes: Mapping[str, int],
+        arrays: Arrays,
+        texts: Texts | None = None,
+    ) -> None:
         plan.check(lambda size: size.evaluate(sizes))
         self.plan, self.arrays = plan, arrays
-        module = print_plan(plan, sizes)
-        self.sizes = {**sizes, PROGRAMS_NAME: module.programs}
+        module, programs = print_plan(plan, sizes, texts)
+        self.sizes = {**sizes, PROGRAMS_NAME: programs}
         names = [*(param.name for param in plan.params), *(buffer.name for buffer in plan.buffers)]
         self.slots = {name: place for place, name in enumerate(names)}
         self.makers = [

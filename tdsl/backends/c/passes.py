@@ -6,14 +6,17 @@ operand; a later pass takes what is costly from scratch memory (`staged`) and co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
 
 from tdsl.backends.c.schedule import Schedule
 from tdsl.fusion.kernel import Kernel, Store, used
 from tdsl.fusion.layout import PROGRAMS, is_replicated
+from tdsl.fusion.offsets import WIDEST
 from tdsl.fusion.passes import pass_numbers
 from tdsl.ir.node import Node
+from tdsl.ir.size import Size
 from tdsl.ops import take
 
 CHEAP = frozenset(
@@ -48,6 +51,10 @@ CHEAP = frozenset(
     ]
 )
 """Operations that are cheaper to repeat than to keep."""
+
+
+SCRATCH = 1 << 21
+"""Bytes of scratch memory that a row, or rows side by side, may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +182,13 @@ class Planner:
     def _is_part(self, node: Node) -> bool:
         """Whether a value along the programs of an earlier kernel belongs to its total."""
         return PROGRAMS in node.axes and PROGRAMS not in (*self.schedule.rows, *self.columns)
+
+
+def fitted(kernel: Kernel, schedule: Schedule, size: Callable[[Size], int]) -> Schedule:
+    """The schedule, but with nothing in scratch memory where that would not fit on a thread's stack."""
+    kept = [node for one in plan_row(kernel, schedule).passes for node in one.kept]
+    each = prod(map(size, schedule.columns)) * schedule.side * WIDEST
+    return replace(schedule, staged=False) if len(kept) * each > SCRATCH else schedule
 
 
 def plan_row(kernel: Kernel, schedule: Schedule) -> Row:

@@ -62,6 +62,11 @@ class Schedule:
         """How many elements, or rows, a unit has."""
         return {"flat": BLOCK, "rows": 1, "lanes": LANES, "tiles": TILE}[self.kind]
 
+    @property
+    def side(self) -> int:
+        """How many rows lie side by side."""
+        return LANES if self.kind == "lanes" else 1
+
     def units(self, size: Callable[[Size], int]) -> int:
         """How many units there are."""
         return -(-prod(map(size, self.columns if self.kind == "flat" else self.rows)) // self.block)
