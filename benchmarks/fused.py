@@ -3,7 +3,8 @@
 Every function, forward and backward, in three sizes: tdsl fused, on torch tensors, unfused, beside plain
 NumPy by hand, torch eager, torch.compile, and JAX and NumExpr where they are installed. Results are
 checked before anything is timed; variants are timed in turn in one process, with the threads that each
-takes by itself; compiling is not timed. Prints a line for each row, then geometric means, the ratio to a
+takes by itself; compiling is not timed. No pages of earlier results are kept but for the variant `tdsl with
+pool`. Prints a line for each row, then geometric means, the ratio to a
 copy of the same bytes, and every function that a peer beats; the exit status is 1 where results disagree.
 What the output file has already is not measured again, so that a run that was cut off goes on.
 """
@@ -27,6 +28,8 @@ from benchmarks.cases import CASES, QUICK
 from benchmarks.machine import machine
 from benchmarks.peers import OURS, PEERS, contenders
 from benchmarks.summary import Row, lines, paired
+from tdsl.backends import pool
+from tdsl.backends.pool import Pool
 from tdsl.cli.bench import check
 from tdsl.cli.measuring import copying, in_turn, seconds_of
 from tdsl.cli.subject import Subject, subject_of
@@ -99,6 +102,7 @@ def arguments() -> Namespace:
 def main() -> int:
     """Measure what is not there yet, and print what all of it says."""
     options = arguments()
+    pool.POOL = Pool(0)  # fresh pages for everybody, but for the variant that says otherwise
     names = options.only.split(",") if options.only else QUICK if options.quick else None
     sizes = options.sizes.split(",") if options.sizes else ["32 MB"] if options.quick else SIZES
     cases = [case for case in CASES if names is None or case.name in names]

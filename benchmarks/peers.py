@@ -7,6 +7,7 @@ data and gives fresh results; what is not installed is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -16,6 +17,8 @@ import torch
 
 import tdsl
 from benchmarks.case import Case
+from tdsl.backends import pool
+from tdsl.backends.pool import Pool
 from tdsl.cli.measuring import Action, Prepare
 from tdsl.cli.subject import Subject
 from tdsl.cli.torch_variants import preparation
@@ -24,7 +27,8 @@ from tdsl.errors import TdslError
 from tdsl.runtime.backends import require_backend
 from tdsl.runtime.definition import PLAIN, Mode
 
-OURS = ("tdsl", "tdsl on torch", "unfused", "tiled")
+OURS = ("tdsl", "tdsl with pool", "tdsl on torch", "unfused", "tiled")
+POOL = Pool(512 << 20)
 PEERS = ("numpy", "torch", "compile", "jax", "numexpr")
 
 
@@ -34,6 +38,8 @@ def contenders(
     """Those of the wanted ones that are here and have this stage, `tdsl` first."""
     plain = Setting(PLAIN, is_cuda=False)
     yield own_variant(subject, stage, "tdsl", plain)
+    if "tdsl with pool" in wanted:
+        yield _pooled(own_variant(subject, stage, "tdsl with pool", plain))
     if "unfused" in wanted:
         yield own_variant(subject, stage, "unfused", plain, fused=False)
     if "tiled" in wanted and _is_there("numpy"):
@@ -50,6 +56,23 @@ def contenders(
         prepare = makers[name]() if name in makers else None
         if prepare is not None:
             yield Variant(name, stage, prepare, 0, subject.compulsory(stage))
+
+
+def _pooled(variant: Variant) -> Variant:
+    """The variant with pages of results that are gone, which all others are without."""
+
+    def within(call: Callable[[], Any]) -> Any:
+        outside, pool.POOL = pool.POOL, POOL
+        try:
+            return call()
+        finally:
+            pool.POOL = outside
+
+    def prepare() -> Action:
+        action = within(variant.prepare)
+        return lambda: within(action)
+
+    return replace(variant, prepare=prepare)
 
 
 def _is_there(backend: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdsl.backends import arrays
+from tdsl.backends import arrays, pool
 from tdsl.backends.pool import LARGE, POOL, ROUND, Pool
 from tdsl.ir.dtype import F32
 
@@ -26,7 +26,7 @@ def place(array: Any) -> int:
 
 @pytest.fixture(autouse=True)
 def own_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "POOL", Pool(4 * ROUND))
+    monkeypatch.setattr(pool, "POOL", Pool(4 * ROUND))
 
 
 def test_pages_are_used_again() -> None:
@@ -51,18 +51,18 @@ def test_what_somebody_sees_is_never_handed_out(view: Any) -> None:
 
 
 def test_what_lies_idle_is_bounded() -> None:
-    pool = Pool(4 * ROUND)
-    leases = [pool.lease((1 + place % 3) * ROUND) for place in range(12)]
+    own = Pool(4 * ROUND)
+    leases = [own.lease((1 + place % 3) * ROUND) for place in range(12)]
     del leases
-    assert pool.idle_bytes() <= 4 * ROUND
+    assert own.idle_bytes() <= 4 * ROUND
     for _ in range(2000):
-        pool.lease(1)
-    assert pool.idle_bytes() <= 4 * ROUND
-    assert len(pool.order) <= 1024
+        own.lease(1)
+    assert own.idle_bytes() <= 4 * ROUND
+    assert len(own.order) <= 1024
 
 
 def test_nothing_is_kept_where_it_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "POOL", Pool(0))
+    monkeypatch.setattr(pool, "POOL", Pool(0))
     assert fresh().flags.owndata
 
 

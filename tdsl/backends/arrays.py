@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tdsl.backends.pool import LARGE, POOL
+from tdsl.backends import pool
 from tdsl.fusion.kernel import Store
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
@@ -53,8 +53,8 @@ class NumpyArrays:
         """A function that gives fresh contiguous arrays."""
         own, empty = numpy_dtype(dtype), np.empty
         count = prod(shape) * own.itemsize
-        if count >= LARGE and POOL.limit:
-            return lambda: np.ndarray(shape, own, POOL.lease(count))
+        if count >= pool.LARGE and pool.POOL.limit:
+            return lambda: np.ndarray(shape, own, pool.POOL.lease(count))
         return lambda: empty(shape, own)
 
     @staticmethod

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from tdsl.backends import pool
 from tdsl.backends.arrays import NUMPY, Sizes
-from tdsl.backends.pool import LARGE, POOL
 from tdsl.backends.triton.library import library_call
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
@@ -38,7 +38,7 @@ class TorchArrays:
         """A function that gives fresh contiguous tensors."""
         own, empty = torch_dtype(str(dtype)), torch.empty
         count = own.itemsize * prod(shape)
-        if count >= LARGE and POOL.limit:
+        if count >= pool.LARGE and pool.POOL.limit:
             fresh = NUMPY.maker(shape, dtype)
             return lambda: tensor_of(fresh())
         if count < HUGE or not hasattr(mmap, "MADV_HUGEPAGE"):
