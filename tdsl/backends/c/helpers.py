@@ -66,7 +66,30 @@ FLOAT = {
     {T} high = larger_{t}(a, b), low = smaller_{t}(a, b);
     return high == low ? high + ({T})0.6931471805599453 : high + log{s}(1 + exp{s}(low - high));
 }}""",
+    "finite_or_zero": "({T} x) {{ return fabs{s}(x) == INFINITY ? 0 : x; }}",
+    "powers_about": """(double total, {T} reference) {{
+    // A sum of powers of a - reference, from that of a - finite_or_zero(reference).
+    double far = reference > 0 ? total * 0 : total * INFINITY;
+    return ({T})(fabs{s}(reference) == INFINITY ? far : total);
+}}""",
+    "squares_within": """({T} squares, {T} off, {T} count) {{
+    // Squares about the mean, from those about a number near it, and the sum of what is off it.
+    {T} rest = squares - off * off / count;
+    return rest < 0 ? 0 : rest;
+}}""",
+    "squares_between": """({T} total, {T} seen, {T} mean, {T} count) {{
+    // What the distance of the means of two parts adds to the squares about their own.
+    {T} apart = mean - total / seen;
+    return seen > 0 ? apart * apart * (seen * (count / (seen + count))) : 0;
+}}""",
+    "squares_about": """(double squares, double total, double count, double pivot, {T} reference) {{
+    // Squares about a reference, from those about the mean, of which total / count is the way from pivot.
+    double apart = count > 0 ? total / count - (reference - pivot) : 0;
+    return ({T})(squares + count * (apart * apart));
+}}""",
 } | GAMMAS
+SEPARATE = ("squares_about",)
+"""Functions that take a value as it is rounded: inlined, a product and a difference would be one step."""
 INTEGER = {
     "larger": "({T} a, {T} b) {{ return a > b ? a : b; }}",
     "smaller": "({T} a, {T} b) {{ return a < b ? a : b; }}",
@@ -231,5 +254,6 @@ def _templates(templates: dict[str, str], dtype: Dtype) -> Iterable[tuple[str, s
         "is_signed": int(kind_of(dtype) == "int"),
     }  # fmt: skip
     for name, template in templates.items():
-        head = f"static inline {c_type(dtype)} {name}_{dtype}"
+        kind = "__attribute__((noinline))" if name in SEPARATE else "inline"
+        head = f"static {kind} {c_type(dtype)} {name}_{dtype}"
         yield f"{name}_{dtype}", f"{head}{template.format(**known)}\n"

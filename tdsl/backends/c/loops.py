@@ -11,17 +11,16 @@ from dataclasses import dataclass, field
 
 from tdsl.backends.c import counters
 from tdsl.backends.c.literals import loaded, memory_type
+from tdsl.backends.c.online import SIMD, Online
 from tdsl.backends.c.passes import Pass, plan_row
-from tdsl.backends.c.reductions import EXTREMA, Reductions, joined, plain_type, start, wide_type
+from tdsl.backends.c.reductions import EXTREMA, joined, plain_type, start, wide_type
 from tdsl.backends.c.schedule import BLOCK
 from tdsl.fusion.kernel import Store
 from tdsl.ir.node import Node, topological
 
-SIMD = "#pragma omp simd"
-
 
 @dataclass
-class Loops(Reductions):
+class Loops(Online):
     """`scratch` has the memory of values that wait for a later pass."""
 
     scratch: dict[Node, str] = field(default_factory=dict)
@@ -30,6 +29,7 @@ class Loops(Reductions):
         super().__post_init__()
         schedule = self.schedule
         self.passes = plan_row(self.kernel, schedule)
+        self.joined = dict(self.passes.joined)
         self.column_groups = counters.groups(self.kernel, schedule.columns)
         self.column_names = counters.named(self.names, "column", self.column_groups)
         self.row_groups = counters.groups(self.kernel, schedule.rows)
@@ -83,12 +83,15 @@ class Loops(Reductions):
 
     def _pass(self, one: Pass) -> None:
         is_vector = not one.scans and not self.side_by_side
-        sought = [n for n in one.reductions if n.op.name in EXTREMA]
-        added = [n for n in one.reductions if is_vector or n.op.name not in EXTREMA]
+        heads = [n for n in one.reductions if n not in self.joined]
+        joins = [n for n in one.reductions if n in self.joined]
+        sought = [n for n in heads if n.op.name in EXTREMA]
+        added = [n for n in heads if is_vector or n.op.name not in EXTREMA]
         direct = is_vector and self.schedule.kind == "rows" and self.schedule.staged
         direct = direct and len(self.column_groups) <= 1
-        for node in one.reductions:
+        for node in heads:
             self.begin(node, plain_type(node) if direct else wide_type(node))
+        self.begin_joined(joins)
         for node in one.kept:
             self._begin_scratch(node)
         for node in one.scans:
@@ -106,11 +109,16 @@ class Loops(Reductions):
         for store in self.shares(n for n in one.crossed if n.axes):
             self.add(store.node, self.target(store))
         self.stores(one.stores)
-        self._close_loops(parts, depth)
+        self._close_loop(parts)
+        self.text = dict(known)
+        self.join(heads, parts)
+        self._close_to(depth)
         self.text = known
         for node in sought if is_vector else ():
             self._seek(node)
-        self.text |= {node: self.complete(node) for node in one.reductions}
+        self.text |= {node: self.complete(node) for node in heads}
+        for node in joins:
+            self.end_joined(node)
         self.text |= {node: loaded(self._kept(node), node.dtype) for node in one.kept}
 
     def _open_loops(
@@ -148,8 +156,8 @@ class Loops(Reductions):
         self.line(f"const int64_t end = {last} - start < {BLOCK} ? {last} : start + {BLOCK};")
         return "start", "end"
 
-    def _close_loops(self, parts: dict[Node, str], depth: int) -> None:
-        """Close loops; after the innermost one add what it added up to what is carried."""
+    def _close_loop(self, parts: dict[Node, str]) -> None:
+        """Close the innermost loop, and add what it added up to what is carried."""
         self.close()
         if self.side_by_side:
             self.close()
@@ -157,6 +165,8 @@ class Loops(Reductions):
             total = self.carried(self.totals[node][0])
             if part != total:
                 self.line(f"{total} = {joined(node, total, part)};")
+
+    def _close_to(self, depth: int) -> None:
         while self.indent > depth:
             self.close()
 
@@ -171,8 +181,7 @@ class Loops(Reductions):
         self.open(f"for (int64_t {name} = {first}; {name} < {last}; {name}++)")
         self.emit(n for n in topological(node.operands, stop=set(self.text)) if self._is_long(n))
         self.find_place(node)
-        while self.indent > depth:
-            self.close()
+        self._close_to(depth)
         self.text = known
 
     # Values that wait for a later pass.
@@ -205,5 +214,4 @@ class Loops(Reductions):
             name = self.column_names[-1]
             self.open(f"for (int64_t {name} = {first}; {name} < {last}; {name}++)")
             self.line(f"{self.target(store)} = {start(store.node)};")
-            while self.indent > depth:
-                self.close()
+            self._close_to(depth)

@@ -1,12 +1,13 @@
 """The loops over a kernel's columns: what each computes, and which values wait for a later one.
 
 In: a `Kernel` and a `Schedule`. Out: `Pass`es. Between: a reduction is complete after the pass that has its
-operand; a later pass takes what is costly from scratch memory (`staged`) and computes the rest anew.
+operand, or that its terms wait for (`tdsl.fusion.online`); a later pass takes what is costly from scratch
+memory (`staged`) and computes the rest anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -14,6 +15,7 @@ from tdsl.backends.c.schedule import Schedule
 from tdsl.fusion.kernel import Kernel, Store, used
 from tdsl.fusion.layout import PROGRAMS, is_replicated
 from tdsl.fusion.offsets import WIDEST
+from tdsl.fusion.online import Joined, Passes, streamed_passes
 from tdsl.fusion.passes import pass_numbers
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
@@ -80,9 +82,13 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What happens to a row: passes, then values and stores of the whole row."""
+    """What happens to a row: passes, then values and stores of the whole row.
+
+    `joined` has the reductions that a pass adds up beside the one that their terms wait for.
+    """
 
     passes: tuple[Pass, ...]
+    joined: Mapping[Node, Joined]
     after: tuple[Node, ...]
     stores: tuple[Store, ...]
 
@@ -96,11 +102,19 @@ class Planner:
         self.memory = {read.node for read in kernel.reads}
         self.nodes = kernel.nodes()
         self.crossed = kernel.layout.crossed
-        self.depths = pass_numbers(self.nodes, self.columns)
+        self.streams = self._streams()
+        self.depths = self.streams.known
 
     def is_long(self, node: Node) -> bool:
         """Whether a value varies along the columns."""
         return bool(self.columns & set(node.axes))
+
+    def _streams(self) -> Passes:
+        """The passes over a row that leaves the cache between them, or over one that stays in it."""
+        is_long = self.schedule.kind == "rows" and not self.schedule.staged
+        if is_long and not any(node.op.family == "scan" for node in self.nodes):
+            return streamed_passes(self.nodes, self.columns)
+        return Passes(pass_numbers(self.nodes, self.columns), {})
 
     def run(self) -> Row:
         """The passes, in order."""
@@ -125,7 +139,7 @@ class Planner:
                 passes.append(Pass(before, nodes, kept, reductions, crossed, stores))
         after = tuple(n for n in self._short() if n not in known)
         own = tuple(s for s in self.kernel.stores if not s.share and not self.is_long(s.node))
-        return Row(tuple(passes), after, own)
+        return Row(tuple(passes), self.streams.joined, after, own)
 
     def _roots(self, number: int) -> tuple[
         list[Node], tuple[Node, ...], tuple[Node, ...], tuple[Store, ...]
@@ -134,7 +148,7 @@ class Planner:
         reductions = tuple(
             n for n in self.nodes
             if n.op.family == "reduction" and n not in self.crossed
-            and not is_replicated(n, self.nodes) and self._at(n.operands[0], number)
+            and not is_replicated(n, self.nodes) and self.streams.of(n) == number
         )  # fmt: skip
         crossed = tuple(
             n
@@ -145,7 +159,8 @@ class Planner:
             s for s in self.kernel.stores
             if not s.share and self.is_long(s.node) and self._at(s.node, number)
         )  # fmt: skip
-        values = [*(n.operands[0] for n in (*reductions, *crossed)), *(s.node for s in stores)]
+        heads = [n for n in reductions if n not in self.streams.joined]
+        values = [*(n.operands[0] for n in (*heads, *crossed)), *(s.node for s in stores)]
         return values, reductions, crossed, stores
 
     def _at(self, node: Node, number: int) -> bool:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tdsl.backends.c.literals import loaded, memory_type
-from tdsl.backends.c.loops import SIMD, Loops
+from tdsl.backends.c.loops import Loops
+from tdsl.backends.c.online import SIMD
 from tdsl.backends.c.schedule import TILE, turned
 from tdsl.ir.node import Node
 
