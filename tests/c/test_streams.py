@@ -26,7 +26,7 @@ def test_streamed_rows_are_the_oracles(name: str, dtype: str) -> None:
 def test_how_often_a_row_is_streamed(name: str) -> None:
     body, times = SUMS[name]
     found = lowered(body, "f32", ("f32[16, 131072]", "f32[131072]"))
-    text = print_plan(make_plan(found.graph), found.sizes).source
+    text = print_plan(make_plan(found.graph), found.sizes)[0].source
     assert text.count("for (int64_t start = 0;") == times
 
 
