@@ -42,6 +42,8 @@ MATH = [
     "pow",
 ]
 BINARY = ("atan2", "pow")
+ALONE = "cos"
+"""What the compiler otherwise joins with the sine of the same number to a call without a vector form."""
 OLDEST = ("exp", "log", "sin", "cos", "pow")
 """Functions of which the C library has had a vector form since 2.22; of the others since 2.35."""
 
@@ -208,9 +210,17 @@ def vector_functions(body: str) -> str:
             lines.append(f"#if TDSL_VECTORS >= {222 if old else 235}")
             for function, type_, end in own:
                 arguments = ", ".join([type_] * (2 if function in BINARY else 1))
-                lines.append(f"VECTOR {type_} {function}{end}({arguments});")
+                lines += _vector(type_, function + end, arguments)
             lines.append("#endif")
     return "\n".join(lines) + "\n" if lines else ""
+
+
+def _vector(type_: str, name: str, arguments: str) -> list[str]:
+    """A prototype; of what must stay alone under a name that the compiler does not know."""
+    if name.rstrip("f") != ALONE:
+        return [f"VECTOR {type_} {name}({arguments});"]
+    prototype = f"VECTOR {type_} {name}_alone({arguments})"
+    return [f'{prototype} __asm__("{name}");', f"#define {name} {name}_alone"]
 
 
 def reductions(body: str) -> str:

@@ -139,7 +139,7 @@ def converted(x: str, source: AnyDtype, target: AnyDtype) -> str:
 
 def loaded(x: str, dtype: AnyDtype) -> str:
     """What lies in memory as a value."""
-    return f"{x} != 0" if dtype == BOOL else x
+    return f"({x} != 0)" if dtype == BOOL else x
 
 
 def bounds(dtype: AnyDtype) -> tuple[int, int]:

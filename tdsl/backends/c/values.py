@@ -10,7 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tdsl.backends.c.helpers import functions
-from tdsl.backends.c.literals import c_type, converted, literal, loaded, spelled, suffix
+from tdsl.backends.c.literals import (
+    c_type,
+    converted,
+    literal,
+    loaded,
+    memory_type,
+    spelled,
+    suffix,
+)
 from tdsl.backends.c.schedule import Schedule
 from tdsl.backends.names import C, Names, written
 from tdsl.fusion.kernel import Access, Kernel, Store, access, offset_of
@@ -146,9 +154,9 @@ class Values:
             self.line(f"const {type_} {name} = {text};")
             self.text[node] = name
         else:
-            self.arrays.append(f"{type_} {name}[LANES];")
+            self.arrays.append(f"{memory_type(node.dtype)} {name}[LANES];")
             self.line(f"{name}[lane] = {text};")
-            self.text[node] = f"{name}[lane]"
+            self.text[node] = loaded(f"{name}[lane]", node.dtype)
 
     def emit(self, nodes: Iterable[Node]) -> None:
         """Append what is not known yet of these nodes."""
@@ -212,11 +220,16 @@ class Values:
             if not isinstance(condition, InRange):
                 found.append(f"{place} % {self.names.factor(condition.divisor)} == 0")
                 continue
+            is_low = is_nonnegative(condition.size - 1 - condition.expr)
             if not is_nonnegative(condition.expr):
-                found.append(f"{place} >= 0")
-            if not is_nonnegative(condition.size - 1 - condition.expr):
+                found.append(f"{place} >= 0" if is_low else self._between(place, condition.size))
+            elif not is_low:
                 found.append(f"{place} < {self.names.factor(condition.size)}")
         return found
+
+    def _between(self, place: str, size: Size) -> str:
+        """Whether a place is inside, as one comparison: with two, loops do not become vectors."""
+        return f"(uint64_t){place} < (uint64_t){self.names.factor(size)}"
 
     def _load(self, node: Node) -> None:
         base = base_of(node)
@@ -225,7 +238,7 @@ class Values:
         guard = self._inside(read.domain)
         if read.at is not None and read.gathered is not None:
             at = self.text[read.at]
-            guard += [f"{at} >= 0", f"{at} < {self.names.factor(read.gathered)}"]
+            guard.append(self._between(at, read.gathered))
         text = self.element(str(base["name"]), located(offset, self.where))
         if guard:
             text = f"{' && '.join(guard)} ? {text} : {literal(read.fill, node.dtype)}"
