@@ -25,7 +25,7 @@ from tdsl.ir.text import print_function
 from tdsl.runtime.arguments import as_array, fact_of
 from tdsl.runtime.binding import Default, Fact, bind, positional
 from tdsl.runtime.call import Target, specialise, static_values
-from tdsl.runtime.definition import Specialisation, specialisation
+from tdsl.runtime.definition import Mode, Specialisation, specialisation
 from tdsl.runtime.kernels import (
     REFERENCE_TARGET,
     KernelReport,
@@ -34,6 +34,7 @@ from tdsl.runtime.kernels import (
     report,
     with_scale,
 )
+from tdsl.runtime.native import running
 from tdsl.runtime.pipeline import Choice, compile_function, flatten
 from tdsl.runtime.solve import solve
 from tdsl.transforms.differentiate import value_and_grad, vjp
@@ -132,6 +133,11 @@ class Lowered:
                 backend=kind, note="it is no stage of this target", hint=hint
             )
         return {name: text[kind] for name, text in texts.items()}
+
+    @property
+    def processor(self) -> str:
+        """The backend that runs calls on the processor here: the pinned one, else what the machine allows."""
+        return running(Mode(backend=self.wish.backend if self.wish.backend != "triton" else None))
 
     @property
     def _is_c(self) -> bool:

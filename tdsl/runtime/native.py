@@ -95,6 +95,12 @@ def _has_compiler() -> bool:
         return False
 
 
+def running(mode: Mode) -> str:
+    """The backend that runs a call on the processor: where nothing can be compiled, NumPy's tiles."""
+    own = chosen(mode)
+    return "numpy" if own == "c" and mode.backend is None and not _has_compiler() else own
+
+
 def plan_of(found: Specialisation) -> Plan:
     """The plan of a specialisation, made once."""
     known: Plan | None = found.launched.get("plan")

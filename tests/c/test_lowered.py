@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tdsl.backends.c import compiler
 from tdsl.cli import main
 from tdsl.errors import TdslError
 from tdsl.kernels import losses, norms, softmax
+from tdsl.runtime import backends
 
 KERNELS = Path(__file__).parents[2] / "kernels"
 
@@ -43,3 +45,18 @@ def test_show_prints_a_file_that_compiles(capsys: pytest.CaptureFixture[str]) ->
     document = json.loads(capsys.readouterr().out)
     assert document["backend"] == "c"
     assert document["kernels"][0]["reads"] == ["x"]
+
+
+def test_what_runs_calls_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    lowered = softmax.softmax.lower("f32[64, 512]")
+    monkeypatch.setattr(backends, "DEFAULT", "c")
+    assert lowered.processor == "c"
+    monkeypatch.setattr(backends, "DEFAULT", "interpreter")
+    assert lowered.processor == "interpreter"
+    monkeypatch.setattr(backends, "DEFAULT", "c")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    compiler.compiler.cache_clear()
+    try:
+        assert lowered.processor == "numpy"
+    finally:
+        compiler.compiler.cache_clear()
