@@ -136,7 +136,7 @@ class Lowered:
 
     @property
     def processor(self) -> str:
-        """The backend that runs calls on the processor here: the pinned one, else what the machine allows."""
+        """The backend that runs calls on the processor here: the pinned one, or the best there is."""
         return running(Mode(backend=self.wish.backend if self.wish.backend != "triton" else None))
 
     @property
