@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tdsl
+from tdsl.backends.c import schedule
 from tdsl.backends.c.module import print_plan
 from tdsl.fusion.plan import make_plan
 from tdsl.ops import numpy_dtype
@@ -45,3 +46,21 @@ def test_constant_rows_have_no_variance_below_zero() -> None:
         (actual,) = run_plan(found.graph, found.sizes, [x, x[0]])
     assert np.all(actual >= 0)
     np.testing.assert_allclose(actual, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("body", "lanes"),
+    [("softmax(x, axis=N)", 2), ("logsumexp(x, axis=N)", 4)],
+    ids=["kept", "none"],
+)
+def test_longer_rows_side_by_side_are_fewer(
+    body: str, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where something waits for a later pass, so that it fits the cache."""
+    x, y = (array.astype(np.float32) for array in rows())
+    found = lowered(body, "f32", ("f32[12, 7]", "f32[7]"))
+    with small_blocks():
+        monkeypatch.setattr(schedule, "STAGED_LANES", 4)
+        ((_, chosen),) = print_plan(make_plan(found.graph), found.sizes)[0].kernels
+        assert (chosen.lanes, chosen.staged) == (lanes, lanes == 2)
+        assert_plan_is_right(found.graph, found.sizes, [x, y], "f32")

@@ -188,7 +188,7 @@ class Loops(Online):
 
     def _begin_scratch(self, node: Node) -> None:
         count = self.names.factor(counters.count(self.schedule.columns))
-        size = f"({count} + 1) * LANES" if self.side_by_side else f"{count} + 1"
+        size = f"({count} + 1) * {self.schedule.block}" if self.side_by_side else f"{count} + 1"
         name = self.scratch[node] = self.names.fresh("kept")
         self.line(f"{memory_type(node.dtype)} {name}[{size}];")
 
@@ -198,7 +198,7 @@ class Loops(Online):
         for group, name in zip(self.column_groups, self.column_names, strict=True):
             count = self.names.factor(counters.count(group))
             place = f"({place}) * {count} + {name}" if place else name
-        lane = f"({place}) * LANES + lane" if self.side_by_side else place
+        lane = f"({place}) * {self.schedule.block} + lane" if self.side_by_side else place
         return f"{self.scratch[node]}[{lane}]"
 
     # Sums across rows.

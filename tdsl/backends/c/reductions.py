@@ -86,8 +86,9 @@ class Reductions(Values):
     def declare(self, type_: str, name: str, value: str) -> None:
         """A variable of the row, or one for each of the rows side by side."""
         if self.side_by_side:
-            self.line(f"{type_} {name}[LANES];")
-            self.line(f"for (int64_t lane = 0; lane < LANES; lane++) {name}[lane] = {value};")
+            count = self.schedule.block
+            self.line(f"{type_} {name}[{count}];")
+            self.line(f"for (int64_t lane = 0; lane < {count}; lane++) {name}[lane] = {value};")
         else:
             self.line(f"{type_} {name} = {value};")
 

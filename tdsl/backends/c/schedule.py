@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from tdsl.backends.c.costs import has_waiting
 from tdsl.backends.c.counters import groups
 from tdsl.fusion import schedule
 from tdsl.fusion.kernel import Kernel, Store
-from tdsl.fusion.offsets import COLUMN, ROW, accesses, is_contiguous, is_strided, ordered
+from tdsl.fusion.offsets import COLUMN, ROW, accesses, bytes_of, is_contiguous, is_strided, ordered
 from tdsl.fusion.pressure import runs_along
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
@@ -39,6 +40,8 @@ STAGED = 32768
 """The longest row of which values wait in the cache for a later pass."""
 STAGED_LANES = 1024
 """The same for rows side by side."""
+NARROW = 4
+"""How many times as long they may be where half as many, of 32 bits, lie side by side."""
 MOST_PROGRAMS = 64
 EACH_PROGRAM = 16
 """Units for each program that keeps sums, so that its parts are little traffic."""
@@ -49,6 +52,7 @@ class Schedule:
     """How a kernel runs. `rows` and `columns` are in the order in which they are counted.
 
     `staged`: values that are costly to compute wait in a row of scratch memory for later passes.
+    `lanes`: how many rows are side by side.
     """
 
     kind: Kind
@@ -56,16 +60,12 @@ class Schedule:
     columns: tuple[Size, ...]
     walked: bool
     staged: bool
+    lanes: int = 1
 
     @property
     def block(self) -> int:
         """How many elements, or rows, a unit has."""
-        return {"flat": BLOCK, "rows": 1, "lanes": LANES, "tiles": TILE}[self.kind]
-
-    @property
-    def side(self) -> int:
-        """How many rows lie side by side."""
-        return LANES if self.kind == "lanes" else 1
+        return {"flat": BLOCK, "rows": 1, "lanes": self.lanes, "tiles": TILE}[self.kind]
 
     def units(self, size: Callable[[Size], int]) -> int:
         """How many units there are."""
@@ -91,7 +91,7 @@ class Schedule:
         if self.kind == "tiles":
             return f"{walk} {rows} and {columns} in squares of {TILE}"
         if self.kind == "lanes":
-            return f"{walk} {rows}, {LANES} rows side by side along {columns}"
+            return f"{walk} {rows}, {self.lanes} rows side by side along {columns}"
         return f"{walk} {rows}, each along {columns}"
 
 
@@ -129,8 +129,17 @@ def choose(kernel: Kernel, size: Callable[[Size], int]) -> Schedule:
     rows, columns = ordered(kernel, layout.rows), ordered(kernel, layout.columns)
     length = prod(map(size, columns))
     if rows and not walked and is_strided(kernel, rows, columns):
-        return Schedule("lanes", rows, columns, walked, length <= STAGED_LANES)
+        return _lanes(kernel, rows, columns, length)
     return Schedule("rows", rows, columns, walked, length <= STAGED)
+
+
+def _lanes(kernel: Kernel, rows: Axes, columns: Axes, length: int) -> Schedule:
+    """Rows side by side; of longer ones fewer, so that what waits for a later pass fits the cache."""
+    is_narrow = STAGED_LANES < length <= NARROW * STAGED_LANES and has_waiting(kernel, columns)
+    is_narrow = is_narrow and all(bytes_of(n.dtype) <= 4 for n in kernel.nodes() if n.axes)
+    lanes = LANES // 2 if is_narrow else LANES
+    is_staged = is_narrow or length <= STAGED_LANES
+    return Schedule("lanes", rows, columns, False, is_staged, lanes)
 
 
 def _tiles(kernel: Kernel, outer: Sequence[Axes], inner: Axes) -> Schedule | None:

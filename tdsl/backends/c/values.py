@@ -154,7 +154,7 @@ class Values:
             self.line(f"const {type_} {name} = {text};")
             self.text[node] = name
         else:
-            self.arrays.append(f"{memory_type(node.dtype)} {name}[LANES];")
+            self.arrays.append(f"{memory_type(node.dtype)} {name}[{self.schedule.block}];")
             self.line(f"{name}[lane] = {text};")
             self.text[node] = loaded(f"{name}[lane]", node.dtype)
 
