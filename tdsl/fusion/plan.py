@@ -155,6 +155,9 @@ class _Planner:
     def _finish_with(self, group: Group) -> tuple[Node, ...]:
         """The pending reductions that the group's kernel completes itself; others run before it."""
         needed = self._needed(group.nodes)
+        if self._moved(group.nodes) & set(needed):
+            self._finish(needed)
+            return ()
         if needed and all(not n.axes for n in needed) and any(n.axes for n in group.nodes):
             return tuple(needed)
         together = [n for n in self.pending if set(n.axes) == set(group.nodes[-1].axes)]
@@ -166,6 +169,11 @@ class _Planner:
                 return tuple(together)
         self._finish(needed)
         return ()
+
+    def _moved(self, nodes: Sequence[Node]) -> set[Node]:
+        """The nodes that these read at other places than their own, so that they must lie in memory."""
+        graph = self.graph
+        return {graph.computed[i] for node in nodes for i in graph.stored[graph.place[node]]}
 
     @staticmethod
     def _is_alike(nodes: Sequence[Node]) -> bool:

@@ -62,6 +62,8 @@ PROGRAMS = {
         "a = flatten(flip(unflatten(x, axis=D, sizes=(2, H)), axis=-1), axes=(-2, -1));"
         " b = a - mean(a, axis=D);"
         " return flatten(flip(unflatten(b, axis=D, sizes=(2, H)), axis=-1), axes=(-2, -1))",
+    "a sum across rows that is read at other places":
+        "return exp(x), roll(sum(x, axis=N), 1, axis=D)",
     "running reductions along two axes":
         "return cumprod(tanh(cumprod(x, axis=N)), axis=D)",
 }  # fmt: skip
