@@ -1069,6 +1069,22 @@ UNWRITABLE = Fault(
     "",
     "",
 )
+DISAGREEMENT = Fault(
+    "E0405",
+    "value",
+    "`{first}` and `{second}` disagree: {where} differs by {error:.1e}, and {limit:.0e} is allowed",
+    "Nothing is timed before all variants give the same results, up to rounding.",
+    "",
+    "",
+)
+MISSING_PACKAGE = Fault(
+    "E0451",
+    "value",
+    "{what} needs the package {package}",
+    "What most people do not need is not installed with tdsl; the extras in its metadata name it.",
+    "",
+    "",
+)
 EMPTY_ARGMAX = Fault(
     "E0350",
     "index",

@@ -6,21 +6,26 @@ arrays only through an `Arrays`, so that NumPy's arrays and torch's tensors take
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, MutableMapping
 from ctypes import c_void_p
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
 
+from tdsl.backends import pool
 from tdsl.fusion.kernel import Store
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import ONE, Size
+from tdsl.ir.size import index as variable
 from tdsl.ops import input_, numpy_dtype
 
 Sizes = Callable[[Size], int]
 _at_address = c_void_p.from_address
+_IS_CPYTHON = sys.implementation.name == "cpython"
 _HEADER = object.__basicsize__
 """Where the address of an array's data stands in NumPy's object, by its binary interface."""
 
@@ -34,6 +39,9 @@ class Arrays(Protocol):
     def pointer(self, array: Any) -> c_void_p:
         """The address of the first element."""
 
+    def view(self, array: Any) -> Any:
+        """The same memory as NumPy's array."""
+
     def call(self, step: LibraryCall, memory: MutableMapping[str, Any], size: Sizes) -> None:
         """Run a library call on buffers, by name."""
 
@@ -44,12 +52,21 @@ class NumpyArrays:
     def maker(self, shape: tuple[int, ...], dtype: AnyDtype) -> Callable[[], Any]:
         """A function that gives fresh contiguous arrays."""
         own, empty = numpy_dtype(dtype), np.empty
+        count = prod(shape) * own.itemsize
+        if count >= pool.LARGE and pool.POOL.limit:
+            return lambda: np.ndarray(shape, own, pool.POOL.lease(count))
         return lambda: empty(shape, own)
 
     @staticmethod
     def pointer(array: Any) -> c_void_p:
         """The address of the first element, as it stands in the array's object."""
+        if not _IS_CPYTHON:
+            return c_void_p(array.ctypes.data)
         return _at_address(id(array) + _HEADER)
+
+    def view(self, array: Any) -> Any:
+        """The array itself."""
+        return array
 
     def call(self, step: LibraryCall, memory: MutableMapping[str, Any], size: Sizes) -> None:
         """Run a library call as the interpreter does."""
@@ -62,9 +79,15 @@ class NumpyArrays:
             else:
                 run = node.op.evaluate(node, size)
                 values[node] = run(*(values[o] for o in node.operands))
+        value = np.asarray(values[step.node])
+        is_fresh = value.flags.c_contiguous and value.flags.writeable
         for store in step.stores:
-            target = _view(memory[store.buffer], store, size)
-            target[...] = values[step.node]
+            buffer = memory[store.buffer]
+            is_alike = value.shape == buffer.shape and value.dtype == buffer.dtype
+            if is_fresh and is_alike and _is_plain(store):
+                memory[store.buffer], is_fresh = value, False
+            else:
+                view(buffer, store, size)[...] = value
 
 
 def evaluate(node: Node, size: Sizes) -> Any:
@@ -76,20 +99,26 @@ def evaluate(node: Node, size: Sizes) -> Any:
     return np.asarray(values[node]).item()
 
 
-def _view(array: Any, store: Store, size: Sizes) -> Any:
+def _is_plain(store: Store) -> bool:
+    """Whether a buffer is a value along the value's own axes."""
+    places = tuple(map(variable, store.node.axes))
+    return store.shape == store.node.axes and store.places == places
+
+
+def view(array: Any, store: Store, size: Sizes) -> Any:
     """The part of a buffer in which a value is stored, along the value's axes."""
     axes = store.node.axes
     start, steps = 0, dict.fromkeys(axes, 0)
     for place, step in zip(store.places, array.strides, strict=True):
-        start += step * size(_at(place, None))
+        start += step * size(at_one(place, None))
         for axis in axes:
-            steps[axis] += step * (size(_at(place, axis)) - size(_at(place, None)))
+            steps[axis] += step * (size(at_one(place, axis)) - size(at_one(place, None)))
     shape = tuple(size(axis) for axis in axes)
     flat = array.reshape(-1)[start // array.itemsize :]
     return np.lib.stride_tricks.as_strided(flat, shape, tuple(steps.values()))
 
 
-def _at(place: Size, axis: Size | None) -> Size:
+def at_one(place: Size, axis: Size | None) -> Size:
     """The place where the index along the axis is 1, and 0 along all others."""
     one, zero = Size((((), 1),)), Size(())
     values = {

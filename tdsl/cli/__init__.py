@@ -1,4 +1,4 @@
-"""The command line: `tdsl check | show | run | export | fmt`.
+"""The command line: `tdsl check | show | run | bench | export | fmt`.
 
 In: arguments. Out: text on standard output, diagnostics on standard error, an exit status: 0 done, 1 the
 user's program or data is at fault, 2 wrong usage, 70 a fault of ours.

@@ -46,20 +46,14 @@ def show(options: Namespace) -> Outcome:
         text = dump(module if options.fn is None else _function_in(module, options.fn))
     elif options.stage in ("ir", "backward"):
         text = _graph_text(options)
-    elif options.stage in ("kernels", "triton"):
+    elif options.stage in ("kernels", "c", "triton"):
         lowered = _lowered(options)
         if options.stage == "kernels":
             _say(options, kernels_text(lowered))
             return kernels_document(lowered), 0
         text = "\n\n".join(one.source for one in lowered.reports)
-    elif options.stage in ("ttir", "ptx", "sass"):
-        text = "\n\n".join(_lowered(options).asm(options.stage).values())
     else:
-        raise faults.NO_BACKEND.at(
-            backend=options.stage,
-            note="it comes with a later version",
-            hint="stages: ast, ir, backward, kernels, triton, ttir, ptx, sass",
-        )
+        text = "\n\n".join(_lowered(options).asm(options.stage).values())
     _say(options, text)
     return {"file": options.file, "stage": options.stage, "text": text}, 0
 
@@ -90,7 +84,8 @@ def _lowered(options: Namespace) -> Lowered:
     given |= _statics(options, function)
     wants = options.stage == "backward" or options.grad is not None
     grad = (_names(options) or True) if wants else None
-    return function.lower(**given, grad=grad, backend=options.backend, target=options.target)
+    backend = options.stage if options.stage in ("c", "triton") else options.backend
+    return function.lower(**given, grad=grad, backend=backend, target=options.target)
 
 
 def run(options: Namespace) -> Outcome:
@@ -114,6 +109,17 @@ def run(options: Namespace) -> Outcome:
     _say(options, "\n".join(f"{name} = {_text(value)}" for name, value in results.items()))
     described = {name: _described(value) for name, value in results.items()}
     return {"function": function.__name__, "results": described}, 0
+
+
+def bench(options: Namespace) -> Outcome:
+    """Compare ways to run a function: a table, and a picture where one is asked for."""
+    from tdsl.cli.bench import compare
+
+    function = chosen(options)
+    given = {name: argument(text) for name, text in options.arg}
+    document, text = compare(function, given, _statics(options, function), options)
+    _say(options, text)
+    return document, 0
 
 
 def _named_results(results: Any) -> dict[str, Any]:
@@ -249,6 +255,7 @@ COMMANDS: dict[str, Callable[[Namespace], Outcome]] = {
     "check": check,
     "show": show,
     "run": run,
+    "bench": bench,
     "export": export,
     "fmt": fmt,
 }

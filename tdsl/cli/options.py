@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from tdsl import __version__
 
+VARIANTS = ("unfused", "tiled", "interpreter", "numpy", "torch", "compile")
+"""What `tdsl bench` compares with, beside `fused`; `numpy` is another name of `interpreter`."""
 STAGES = ("ast", "ir", "backward", "kernels", "c", "triton", "ttir", "ptx", "sass")
 
 
@@ -20,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     _check(commands.add_parser("check", help="report every fault of the files"))
     _show(commands.add_parser("show", help="print a stage of the compiler"))
     _run(commands.add_parser("run", help="run a function, and its gradients"))
+    _bench(commands.add_parser("bench", help="compare fused kernels with other ways to run it"))
     _export(commands.add_parser("export", help="write a file that runs without tdsl"))
     _fmt(commands.add_parser("fmt", help="format files in place"))
     return top
@@ -83,6 +86,34 @@ def _run(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument("--seed", type=_seed, default=0, help="of the random data (0)")
     command.add_argument("--out", metavar="FILE.npz", help="save results and gradients")
+
+
+def _bench(command: argparse.ArgumentParser) -> None:
+    _common(command, many=False)
+    command.add_argument(
+        "--arg", action="append", default=[], metavar="NAME=SPEC", type=_pair,
+        help="an argument as in `run`; one that is left out has f32 data of 64 MB at most",
+    )  # fmt: skip
+    command.add_argument("--seed", type=_seed, default=0, help="of the random data (0)")
+    command.add_argument(
+        "--vs", type=_variants, metavar="NAMES",
+        help=f"what `fused` is compared with: of {','.join(VARIANTS)} (all that there are)",
+    )  # fmt: skip
+    command.add_argument("--plot", type=_picture, metavar="FILE", help="a picture: .svg or .png")
+
+
+def _variants(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in VARIANTS:
+            raise argparse.ArgumentTypeError(f"`{name}` is none of {', '.join(VARIANTS)}")
+    return names
+
+
+def _picture(text: str) -> str:
+    if not text.endswith((".svg", ".png")):
+        raise argparse.ArgumentTypeError(f"`{text}` ends neither in .svg nor in .png")
+    return text
 
 
 def _export(command: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ A computed node uses another one either as a value, so that one kernel may hold 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,6 +32,11 @@ def item_bytes(node: Node) -> int:
     return 1 if node.dtype == BOOL else node.dtype.bits // 8
 
 
+def _is_arithmetic(node: Node, free: Container[Node]) -> bool:
+    """Whether the node is arithmetic on what is free."""
+    return node.op.family == "pointwise" and all(o in free for o in node.operands)
+
+
 def _is_made(node: Node) -> bool:
     """Whether the node comes from positions and constants alone."""
     return base_of(node).op.family == "constant"
@@ -39,9 +44,13 @@ def _is_made(node: Node) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A normalised Function with its computed nodes numbered, operands first."""
+    """A normalised Function with its computed nodes numbered, operands first.
+
+    Unless it `repeats`, no arithmetic is repeated in several kernels, however cheap.
+    """
 
     function: Function
+    repeats: bool = True
 
     @cached_property
     def results(self) -> frozenset[Node]:
@@ -68,7 +77,7 @@ class Graph:
                 reads[node] = frozenset((node,)) - frozenset((node,) if _is_made(node) else ())
             elif node.op.family == "pointwise" and not node.axes and node not in kept:
                 reads[node] = frozenset()  # one number
-            elif node.op.family == "pointwise" and all(o in reads for o in node.operands):
+            elif self.repeats and _is_arithmetic(node, reads):
                 own = frozenset[Node]().union(*(reads[o] for o in node.operands))
                 stored = any(base_of(read).op is not input_ for read in own)
                 if len(own) <= MOST_READS and not stored and node not in kept:

@@ -54,6 +54,11 @@ def fuse(graph: Graph) -> Groups:
     return _Fuser(graph).run()
 
 
+def separate(graph: Graph) -> Groups:
+    """A group for each computed node: what fusion is compared with."""
+    return _Fuser(graph).groups_now()
+
+
 @dataclass(frozen=True, slots=True)
 class _Merge:
     """A merge of groups: the bytes that the parts and the whole move, and why it is not made."""
@@ -106,6 +111,10 @@ class _Fuser:
                 if not merge.refusal and gone.isdisjoint(merge.parts)
             }
         self.log += [self._entry(pair, merge) for pair, merge in sorted(known.items())]
+        return self.groups_now()
+
+    def groups_now(self) -> Groups:
+        """The groups as they are."""
         return Groups(tuple(map(self._group, self._ordered())), tuple(self.log))
 
     def _pairs(self) -> Iterator[tuple[int, int]]:

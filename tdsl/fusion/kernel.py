@@ -197,6 +197,15 @@ def numbers_of(roots: Sequence[Node]) -> tuple[tuple[str, Node], ...]:
     return tuple((f"number{i}", node) for i, node in enumerate(reversed(passed)))
 
 
+def unlike(name: str, taken: Container[str]) -> str:
+    """The name, followed by a number where it is taken."""
+    found, number = name, 0
+    while found in taken:
+        number += 1
+        found = f"{name}{number}"
+    return found
+
+
 __all__ = [
     "PROGRAMS",
     "Access",
@@ -209,5 +218,6 @@ __all__ = [
     "offset_of",
     "strides_of",
     "tidy",
+    "unlike",
     "unravelled",
 ]

@@ -7,13 +7,13 @@ by the kernel that walks them and completed by the next kernel that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tdsl import faults
 from tdsl.fusion.graph import Graph
-from tdsl.fusion.groups import Entry, Group, fuse
-from tdsl.fusion.kernel import PROGRAMS, Kernel, Stage, Store, numbers_of
+from tdsl.fusion.groups import Entry, Group, Groups, fuse, separate
+from tdsl.fusion.kernel import PROGRAMS, Kernel, Stage, Store, numbers_of, unlike
 from tdsl.fusion.layout import Layout, layout_of
 from tdsl.fusion.normalise import Normal, base_of, normalise
 from tdsl.ir.dtype import AnyDtype
@@ -75,9 +75,17 @@ class Plan:
         return tuple(step for step in self.steps if isinstance(step, Kernel))
 
 
-def make_plan(function: Function, stage: Stage = "forward", names: Sequence[str] = ()) -> Plan:
-    """The plan of a flat Function; `names` are those of its results."""
-    plan = _Planner(normalise(function), len(function.results), stage, names).run()
+def make_plan(
+    function: Function, stage: Stage = "forward", names: Sequence[str] = (), *, fused: bool = True
+) -> Plan:
+    """The plan of a flat Function; `names` are those of its results.
+
+    Unless it is `fused`, each operation has a kernel of its own.
+    """
+    normal = normalise(function)
+    graph = Graph(normal.function, repeats=fused)
+    groups = fuse(graph) if fused else separate(graph)
+    plan = _Planner(normal, graph, len(function.results), stage, names).run(groups)
     positions = {
         (node.op.name, node["axes"]): None
         for node in function.nodes()
@@ -97,15 +105,17 @@ def with_strides(plan: Plan, strides: Mapping[str, tuple[Size, ...]]) -> Plan:
 class _Planner:
     """What is stored so far: `stored` has an input node for each computed node in memory."""
 
-    def __init__(self, normal: Normal, count: int, stage: Stage, names: Sequence[str]) -> None:
+    def __init__(
+        self, normal: Normal, graph: Graph, count: int, stage: Stage, names: Sequence[str]
+    ) -> None:
         self.function = function = normal.function
         self.targets = normal.targets
         self.stage: Stage = stage
-        self.graph = Graph(function)
+        self.graph = graph
         default = ["out"] if count == 1 else [f"out{i}" for i in range(count)]
         self.names: list[str] = []
         for name in names or default:
-            self.names.append(_unlike(name, {*self.names, *(p.name for p in function.params)}))
+            self.names.append(unlike(name, {*self.names, *(p.name for p in function.params)}))
         self.stored: dict[Node, Node] = {}
         self.params: dict[Node, Param] = {param.node: param for param in function.params}
         self.buffers: dict[str, Buffer] = {}
@@ -113,9 +123,8 @@ class _Planner:
         self.pending: list[Node] = []
         self.parts: dict[Node, Node] = {}
 
-    def run(self) -> Plan:
+    def run(self, groups: Groups) -> Plan:
         """Every group in order, reductions across rows completed where they are first needed."""
-        groups = fuse(self.graph)
         for group in groups.groups:
             if group.layout is None:
                 self._finish_before(group.nodes)
@@ -261,12 +270,12 @@ class _Planner:
         origin = self.function.origins.get(node)
         base = origin.name if origin and origin.name.isidentifier() else node.op.name
         taken = {p.name for p in self.params.values()} | set(self.names)
-        return _unlike(f"{base}_{suffix}" if suffix else base, taken)
+        return unlike(f"{base}_{suffix}" if suffix else base, taken)
 
     def _append(self, stores: Sequence[Store], layout: Layout, new: Mapping[Node, Node]) -> None:
         taken = {param.name for param in self.params.values()}
         numbers = tuple(
-            (_unlike(name, taken), node)
+            (unlike(name, taken), node)
             for name, node in numbers_of([store.node for store in stores])
         )
         values = {n: input_(name=name, dtype=n.dtype, axes=()) for name, n in numbers}
@@ -295,15 +304,6 @@ class _Planner:
         bases = dict.fromkeys(map(base_of, new.operands))
         reads = tuple(self.params[base] for base in bases if base in self.params)
         self.steps.append(LibraryCall(new, reads, stores))
-
-
-def _unlike(name: str, taken: Container[str]) -> str:
-    """The name, followed by a number where it is taken."""
-    found, number = name, 0
-    while found in taken:
-        number += 1
-        found = f"{name}{number}"
-    return found
 
 
 __all__ = ["Buffer", "LibraryCall", "Plan", "Step", "make_plan"]

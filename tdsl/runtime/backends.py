@@ -9,19 +9,20 @@ from tdsl import faults
 from tdsl.runtime.definition import Mode
 
 BACKENDS = ("interpreter", "numpy", "c", "triton")
-LATER = ("numpy",)
+NATIVE = ("c", "numpy")
+"""Those that run a plan's kernels on the processor."""
 DEFAULT = os.environ.get("TDSL_BACKEND", "c")
 """The backend of calls on the processor that pin none, as the environment names it."""
 
 
 def require_backend(backend: str | None) -> None:
     """Raise TdslValueError for a backend that is unknown or cannot be had; it would never fall back."""
-    if backend in (None, "interpreter"):
+    if backend in (None, "interpreter", "numpy"):
         return
-    if backend in LATER or backend not in BACKENDS:
-        note = "it comes with a later version" if backend in LATER else "it is unknown"
-        known = ", ".join(f"`{name}`" for name in BACKENDS if name not in LATER)
-        raise faults.NO_BACKEND.at(backend=backend, note=note, hint=f"{known} are available")
+    if backend not in BACKENDS:
+        known = ", ".join(f"`{name}`" for name in BACKENDS)
+        hint = f"{known} are available"
+        raise faults.NO_BACKEND.at(backend=backend, note="it is unknown", hint=hint)
     if backend == "c":
         _require_compiler()
     elif find_spec("triton") is None or find_spec("torch") is None:
@@ -40,13 +41,16 @@ def _require_compiler() -> None:
 
 
 def is_native(mode: Mode) -> bool:
-    """Whether compiled code runs a call on the processor.
+    """Whether the kernels of a plan run a call on the processor, compiled or tile by tile.
 
     Raises TdslValueError where the environment names a backend that there is not.
     """
-    if mode.checked or mode.backend not in (None, "c"):
-        return False
-    return mode.backend == "c" or _default() == "c"
+    return not mode.checked and chosen(mode) in NATIVE
+
+
+def chosen(mode: Mode) -> str:
+    """The backend of a call on the processor: the pinned one, or the default."""
+    return mode.backend or _default()
 
 
 def _default() -> str:

@@ -39,7 +39,7 @@ from tdsl.runtime.binding import (
     wrong_dtype,
     wrong_rank,
 )
-from tdsl.runtime.definition import PLAIN, Definition, Mode, Run, Specialisation
+from tdsl.runtime.definition import PLAIN, Definition, Mode, Run, Shapes, Specialisation
 from tdsl.runtime.pipeline import Choice, Derivation
 from tdsl.runtime.results import arrangement
 from tdsl.syntax.elaboration.entry import Signature, Static
@@ -187,13 +187,17 @@ def _runner(target: Target, found: Specialisation, arguments: Sequence[Argument]
         from tdsl.runtime.torch.dispatch import torch_runner
 
         return torch_runner(found, target.mode)
-    if target.mode.backend == "triton":
+    return array_runner(found, tuple(a.fact.shape for a in arguments), target.mode)
+
+
+def array_runner(found: Specialisation, shapes: Shapes, mode: Mode) -> Run:
+    """What runs the graph on NumPy arrays of these shapes. Raises TdslError for wrong sizes."""
+    if mode.backend == "triton":
         from tdsl.runtime.torch.launch import run_arrays
 
         return lambda arrays: run_arrays(found, arrays)
-    shapes = tuple(argument.fact.shape for argument in arguments)
-    if is_native(target.mode):
+    if is_native(mode):
         from tdsl.runtime.native import native_runner
 
-        return native_runner(found, shapes, target.mode)
-    return found.runner(shapes, target.mode)
+        return native_runner(found, shapes, mode)
+    return found.runner(shapes, mode)

@@ -24,7 +24,8 @@ from tdsl.ir.dtype import F32, I64, Dtype, may_be_float
 from tdsl.ir.function import Function as Graph
 from tdsl.runtime.binding import bind, positional
 from tdsl.runtime.call import Target, static_values
-from tdsl.runtime.lowered import Wish, lower
+from tdsl.runtime.kernels import Wish
+from tdsl.runtime.lowered import lower
 from tdsl.runtime.pipeline import Choice, compile_function, flatten
 from tdsl.syntax import ast
 from tdsl.syntax.elaboration.entry import Parameter, constants

@@ -196,7 +196,8 @@ class Function:
         call would.
         """
         require_backend(backend)
-        from tdsl.runtime.lowered import Wish, lower
+        from tdsl.runtime.kernels import Wish
+        from tdsl.runtime.lowered import lower
 
         return lower(self.target, specs, static, Wish(grad, backend, target))
 

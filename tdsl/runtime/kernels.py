@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 
+from tdsl.backends.c import module as c
 from tdsl.backends.triton import scale_source
 from tdsl.backends.triton.ahead import MULTIPROCESSORS
 from tdsl.backends.triton.module import PROGRAMS_NAME, print_plan
@@ -18,11 +19,32 @@ from tdsl.fusion.groups import Entry
 from tdsl.fusion.kernel import Stage
 from tdsl.fusion.offsets import bytes_of
 from tdsl.fusion.plan import Plan, make_plan
+from tdsl.fusion.schedule import Schedule
 from tdsl.fusion.traffic import compulsory, traffic
 from tdsl.ir.function import Function as Graph
 from tdsl.ir.size import Size
 
 REFERENCE_TARGET = "sm_90"
+
+
+Printed = tuple[str, int, list[tuple[str, str, str, Schedule]]]
+"""A file, how many programs keep sums, and of each kernel name, text, schedule in words, and schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for beside the graph: gradients, and kernels for a backend and a target."""
+
+    grad: bool | str | Sequence[str] | None = None
+    backend: str | None = None
+    target: str | None = None
+
+    @property
+    def wrt(self) -> tuple[str, ...] | None:
+        """The parameters that gradients are asked for; None: all that may have them."""
+        if isinstance(self.grad, str):
+            return (self.grad,)
+        return None if self.grad is True or not self.grad else tuple(self.grad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +86,30 @@ class PlanReport:
 
 
 def report(
-    graph: Graph,
-    stage: Stage,
-    sizes: Mapping[str, int],
-    target: str | None,
-    names: Sequence[str] = (),
+    graph: Graph, stage: Stage, sizes: Mapping[str, int], wish: Wish, names: Sequence[str] = ()
 ) -> PlanReport:
     """The plan of a flat graph with what it moves at these sizes."""
     plan = make_plan(graph, stage, names)
-    module = print_plan(plan, sizes, MULTIPROCESSORS[target or REFERENCE_TARGET])
-    size = partial(Size.evaluate, values={**sizes, PROGRAMS_NAME: module.programs})
+    source, programs, rows = (_as_c if wish.backend == "c" else _as_triton)(plan, sizes, wish)
+    size = partial(Size.evaluate, values={**sizes, PROGRAMS_NAME: programs})
     kernels: list[KernelReport] = []
-    for kernel, (printed, schedule) in zip(plan.kernels, module.kernels, strict=True):
+    for kernel, (name, text, described, schedule) in zip(plan.kernels, rows, strict=True):
         moved = traffic(kernel, schedule, size)
-        described = printed.name, stage, printed.text, schedule.describe()
-        kernels.append(KernelReport(*described, moved.reads, moved.writes, moved.reread))
-    return PlanReport(plan, module.source, tuple(kernels), plan.log, compulsory(graph, size))
+        head = name, stage, text, described
+        kernels.append(KernelReport(*head, moved.reads, moved.writes, moved.reread))
+    return PlanReport(plan, source, tuple(kernels), plan.log, compulsory(graph, size))
+
+
+def _as_triton(plan: Plan, sizes: Mapping[str, int], wish: Wish) -> Printed:
+    module = print_plan(plan, sizes, MULTIPROCESSORS[wish.target or REFERENCE_TARGET])
+    rows = [(one.name, one.text, how.describe(), how) for one, how in module.kernels]
+    return module.source, module.programs, rows
+
+
+def _as_c(plan: Plan, sizes: Mapping[str, int], wish: Wish) -> Printed:
+    module, programs = c.print_plan(plan, sizes)
+    rows = [(one.name, one.text, how.describe(), how.walk()) for one, how in module.kernels]
+    return module.source, programs, rows
 
 
 def with_scale(report: PlanReport, sizes: Mapping[str, int]) -> PlanReport:

@@ -13,6 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from tdsl import faults
+from tdsl.backends.c.compiler import CompilerError
+from tdsl.backends.c.listing import listings
 from tdsl.backends.triton.ahead import MULTIPROCESSORS, requests
 from tdsl.backends.triton.aot import Compiled, compile_many
 from tdsl.fusion.traffic import compulsory
@@ -23,34 +25,20 @@ from tdsl.ir.text import print_function
 from tdsl.runtime.arguments import as_array, fact_of
 from tdsl.runtime.binding import Default, Fact, bind, positional
 from tdsl.runtime.call import Target, specialise, static_values
-from tdsl.runtime.definition import Specialisation, specialisation
+from tdsl.runtime.definition import Mode, Specialisation, specialisation
 from tdsl.runtime.kernels import (
     REFERENCE_TARGET,
     KernelReport,
     PlanReport,
+    Wish,
     report,
     with_scale,
 )
+from tdsl.runtime.native import running
 from tdsl.runtime.pipeline import Choice, compile_function, flatten
 from tdsl.runtime.solve import solve
 from tdsl.transforms.differentiate import value_and_grad, vjp
 from tdsl.transforms.partition import partition
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is asked for beside the graph: gradients, and kernels for a backend and a target."""
-
-    grad: bool | str | Sequence[str] | None = None
-    backend: str | None = None
-    target: str | None = None
-
-    @property
-    def wrt(self) -> tuple[str, ...] | None:
-        """The parameters that gradients are asked for; None: all that may have them."""
-        if isinstance(self.grad, str):
-            return (self.grad,)
-        return None if self.grad is True or not self.grad else tuple(self.grad)
 
 
 @dataclass(frozen=True)
@@ -65,7 +53,7 @@ class Lowered:
     graph: Graph
     backward: Graph | None
     sizes: Mapping[str, int]
-    wish: Wish = Wish()
+    wish: Wish
 
     def __repr__(self) -> str:
         return f"<lowered {self.graph.name}>"
@@ -85,18 +73,18 @@ class Lowered:
         """The plans, forward and backward. Raises TdslError for a graph of open dtypes."""
         if self.graph.dtype_vars or (self.graph.params and not self.sizes and self._has_axes()):
             raise faults.NO_KERNELS.at(hint='give specs: `f.lower("f32[4096, 2048]")`')
-        target = self.wish.target
+        wish = self.wish
         if self.backward is None:
-            return (report(self.graph, "forward", self.sizes, target),)
+            return (report(self.graph, "forward", self.sizes, wish),)
         names = [f"d{name}" for name in self._wrt()]
         if self._is_scalar_loss():
             both = flatten(value_and_grad(self.graph, self.wish.wrt))
-            made = report(both, "forward", self.sizes, target, ["out", *names])
-            return (with_scale(made, self.sizes),)
+            made = report(both, "forward", self.sizes, wish, ["out", *names])
+            return (made if wish.backend == "c" else with_scale(made, self.sizes),)
         split = partition(self.graph, self.backward)
         return (
-            report(split.forward, "forward", self.sizes, target),
-            report(split.backward, "backward", self.sizes, target, names),
+            report(split.forward, "forward", self.sizes, wish),
+            report(split.backward, "backward", self.sizes, wish, names),
         )
 
     def _has_axes(self) -> bool:
@@ -131,8 +119,13 @@ class Lowered:
         return tuple(compile_many(wanted))
 
     def asm(self, kind: str) -> dict[str, str]:
-        """The text of each kernel at a stage of Triton: `ttir`, `ttgir`, `ptx` and `sass`, or `amdgcn`."""
-        texts = {one.name: one.asm for one in self.compiled}
+        """The text of each kernel at a stage: of Triton `ttir`, `ttgir`, `ptx` and `sass`, or `amdgcn`.
+
+        For the backend "c" `c`, and `asm` as the system's compiler makes it. Raises TdslValueError.
+        """
+        texts = (
+            {one.name: one.asm for one in self.compiled} if not self._is_c else self._listed(kind)
+        )
         known = sorted({stage for text in texts.values() for stage in text})
         if kind not in known and texts:
             hint = f"stages are {', '.join(f'`{stage}`' for stage in known)}"
@@ -140,6 +133,25 @@ class Lowered:
                 backend=kind, note="it is no stage of this target", hint=hint
             )
         return {name: text[kind] for name, text in texts.items()}
+
+    @property
+    def processor(self) -> str:
+        """The backend that runs calls on the processor here: the pinned one, or the best there is."""
+        return running(Mode(backend=self.wish.backend if self.wish.backend != "triton" else None))
+
+    @property
+    def _is_c(self) -> bool:
+        return self.wish.backend == "c"
+
+    def _listed(self, kind: str) -> dict[str, dict[str, str]]:
+        """The stages of kernels in C; the compiler runs only where its text is asked for."""
+        found: dict[str, dict[str, str]] = {}
+        for one in self.reports:
+            names = [kernel.name for kernel in one.kernels]
+            texts = _assembly(one.source, names) if kind == "asm" else dict.fromkeys(names, "")
+            for kernel in one.kernels:
+                found[kernel.name] = {"c": kernel.source, "asm": texts[kernel.name]}
+        return found
 
     @cached_property
     def bytes_compulsory(self) -> int:
@@ -151,6 +163,13 @@ class Lowered:
             return expr.evaluate(self.sizes)
 
         return compulsory(self.graph, size) + compulsory(self.backward, size)
+
+
+def _assembly(source: str, names: Sequence[str]) -> Mapping[str, str]:
+    try:
+        return listings(source, names)
+    except CompilerError as error:
+        raise faults.NO_BACKEND.at(backend="asm", note=str(error), hint="see `$CC`") from None
 
 
 def lower(target: Target, specs: Sequence[Any], keywords: Mapping[str, Any], wish: Wish) -> Lowered:

@@ -1,4 +1,4 @@
-"""Calls on the processor: a plan for the sizes and layouts of the arguments, compiled once.
+"""Calls on the processor: a plan for the sizes and layouts of the arguments, prepared once.
 
 In: a specialisation, and arrays of one kind. Out: fresh, contiguous arrays. Between: an argument is
 read where it lies; a pinned backend raises what the default choice answers with the next best one.
@@ -6,19 +6,21 @@ read where it lies; a pinned backend raises what the default choice answers with
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 
 from tdsl import faults
 from tdsl.backends.arrays import NUMPY, Arrays
-from tdsl.backends.c.compiler import CompilerError
+from tdsl.backends.c.compiler import CompilerError, compiler
 from tdsl.backends.c.execute import Executable
+from tdsl.backends.numpy.execute import Executable as TiledExecutable
 from tdsl.fusion.plan import Plan, make_plan, with_strides
 from tdsl.runtime.arguments import Array
+from tdsl.runtime.backends import chosen
 from tdsl.runtime.definition import Mode, Run, Shapes, Specialisation, remember
 from tdsl.runtime.layouts import Layout, symbolic_strides
 
-INTERPRETED = Mode(backend="interpreter")
 _REPORTED: list[str] = []
 
 
@@ -41,8 +43,7 @@ def _numpy_run(found: Specialisation, shapes: Shapes, arrays: Sequence[Array], m
     """What runs on arrays with these strides; one whose elements are not aligned is copied."""
     if all(map(_is_aligned, arrays)):
         strides = [tuple(s // a.itemsize for s in a.strides) for a in arrays]
-        run = prepare(found, shapes, strides, mode, NUMPY)
-        return run or found.runner(shapes, INTERPRETED)
+        return prepare(found, shapes, strides, mode, NUMPY)
     run = native_runner(found, shapes, mode)
     return lambda arrays: run([a if _is_aligned(a) else a.copy(order="C") for a in arrays])
 
@@ -57,32 +58,47 @@ def prepare(
     strides: Sequence[tuple[int, ...]],
     mode: Mode,
     arrays: Arrays,
-) -> Run | None:
-    """What runs arrays of these shapes and strides, in elements; None where nothing can be compiled.
+) -> Run:
+    """What runs arrays of these shapes and strides, in elements: compiled, or else tile by tile.
 
-    Raises TdslValueError for wrong sizes, and instead of None for a pinned backend.
+    Raises TdslValueError for wrong sizes, and where C is pinned that cannot be compiled.
     """
     names = [param.name for param in found.flat.params]
     layouts: list[Layout] = list(zip(names, shapes, strides, strict=True))
     steps, values = symbolic_strides(layouts)
     sizes = {**found.sizes(shapes), **values}
     plan = with_strides(plan_of(found), steps)
-    try:
-        return Executable(plan, sizes, arrays).run
-    except CompilerError as error:
-        if mode.backend == "c":
-            raise faults.NO_BACKEND.at(backend="c", note=str(error), hint="see `$CC`") from None
-        _report(str(error))
-        return None
+    if chosen(mode) == "c":
+        try:
+            texts = found.launched.setdefault(("c", *sorted(steps.items())), {})
+            return Executable(plan, sizes, arrays, texts).run
+        except CompilerError as error:
+            if mode.backend == "c":
+                raise faults.NO_BACKEND.at(backend="c", note=str(error), hint="see `$CC`") from None
+            _report(str(error))
+    return TiledExecutable(plan, sizes, arrays).run
 
 
 def _report(message: str) -> None:
-    """Tell once that there is no compiler."""
-    if not _REPORTED:
+    """Tell once that the compiler fails; that there is none is no fault, unless one was named."""
+    if not _REPORTED and (_has_compiler() or "CC" in os.environ):
         _REPORTED.append(message)
         warnings.warn(
             f"tdsl runs without compiled kernels: {message}", RuntimeWarning, stacklevel=2
         )
+
+
+def _has_compiler() -> bool:
+    try:
+        return bool(compiler())
+    except CompilerError:
+        return False
+
+
+def running(mode: Mode) -> str:
+    """The backend that runs a call on the processor: where nothing can be compiled, NumPy's tiles."""
+    own = chosen(mode)
+    return "numpy" if own == "c" and mode.backend is None and not _has_compiler() else own
 
 
 def plan_of(found: Specialisation) -> Plan:
@@ -91,3 +107,10 @@ def plan_of(found: Specialisation) -> Plan:
     if known is None:
         known = found.launched["plan"] = make_plan(found.flat)
     return known
+
+
+def unfused(found: Specialisation) -> Specialisation:
+    """The same graph with a kernel for each operation: what fusion is compared with."""
+    own = Specialisation(found.graph, found.flat)
+    own.launched["plan"] = make_plan(found.flat, fused=False)
+    return own

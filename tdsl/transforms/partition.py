@@ -13,13 +13,15 @@ must not be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tdsl.ir.dtype import Dtype
 from tdsl.ir.function import Function, Param, Result, Shape, unit_free
+from tdsl.ir.index_map import IndexMap
 from tdsl.ir.node import Node, topological
 from tdsl.ir.rewrite import substitute
+from tdsl.ir.size import Size
 from tdsl.ops import checkpoint, input_, save
 
 REFERENCE = 4096
@@ -56,8 +58,9 @@ def partition(forward: Function, backward: Function) -> Split:
     old = dict(zip(values, (param.node for param in saved), strict=True))
     roots = substitute([result.node for result in backward.results], old)
     needed = set(topological(roots))
-    own = [p for p in backward.params if p.node in inputs and p.node in needed]
     late = [p for p in backward.params if p.node in cotangents]
+    shapes = [size for p in (*saved, *late) for size in p.shape]
+    own = _own([p for p in backward.params if p.node in inputs], needed, shapes, backward)
     gradients = tuple(
         Result(result.shape, root) for result, root in zip(backward.results, roots, strict=True)
     )
@@ -67,6 +70,36 @@ def partition(forward: Function, backward: Function) -> Split:
         tuple(p.name for p in own),
         places,
     )
+
+
+def _own(
+    params: Sequence[Param], needed: Collection[Node], shapes: Sequence[Size], backward: Function
+) -> list[Param]:
+    """The parameters that are read, and those without which the size of an axis would not be known."""
+    known = {name for size in shapes for name in size.names()}
+    known |= {n for p in params if p.node in needed for size in p.shape for n in size.names()}
+    wanted = {name for size in _sizes(needed, backward) for name in size.names()}
+    own = []
+    for param in params:
+        brings = {name for size in param.shape for name in size.names()} & (wanted - known)
+        if param.node in needed or brings:
+            own.append(param)
+            known |= brings
+    return own
+
+
+def _sizes(needed: Collection[Node], backward: Function) -> list[Size]:
+    """Every size that stands in a pass."""
+    found = [size for result in backward.results for size in result.shape]
+    for node in needed:
+        found += node.axes
+        for _, value in node.attrs:
+            if isinstance(value, Size):
+                found.append(value)
+            elif isinstance(value, IndexMap):
+                for piece in value.pieces:
+                    found += [size for pair in piece.exprs for size in pair]
+    return found
 
 
 def _outputs(

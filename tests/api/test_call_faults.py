@@ -171,6 +171,8 @@ ELSEWHERE = {
     "E0313": "the command line, in tests/cli",
     "E0401": "the command line, in tests/cli",
     "E0404": "the command line, in tests/cli",
+    "E0405": "the command line, in tests/cli",
+    "E0451": "the command line, in tests/cli",
     "E0450": "test_bf16_without_ml_dtypes_says_what_to_install",
 }
 

@@ -225,3 +225,11 @@ def test_the_processes_flags_stay(tmp_path: Path) -> None:
         "assert np.isnan(f(tiny)[1]) and f(tiny)[2] == -np.inf\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, env=os.environ)
+
+
+@pytest.mark.parametrize(("told", "expected"), [("3", 3), ("1", 1), ("2,4", 2)])
+def test_openmp_is_told_how_many_threads(
+    told: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert execute.Threads().count == expected

@@ -27,7 +27,7 @@ def test_streamed_rows_are_the_oracles(name: str, dtype: str) -> None:
 def test_how_often_a_row_is_streamed(name: str) -> None:
     body, times = SUMS[name]
     found = lowered(body, "f32", ("f32[16, 131072]", "f32[131072]"))
-    text = print_plan(make_plan(found.graph), found.sizes).source
+    text = print_plan(make_plan(found.graph), found.sizes)[0].source
     assert text.count("for (int64_t start = 0;") == times
 
 
@@ -61,6 +61,6 @@ def test_longer_rows_side_by_side_are_fewer(
     found = lowered(body, "f32", ("f32[12, 7]", "f32[7]"))
     with small_blocks():
         monkeypatch.setattr(schedule, "STAGED_LANES", 4)
-        ((_, chosen),) = print_plan(make_plan(found.graph), found.sizes).kernels
-        assert (chosen.lanes, chosen.staged) == (lanes, lanes == 2)
+        ((_, chosen),) = print_plan(make_plan(found.graph), found.sizes)[0].kernels
+        assert (chosen.side, chosen.staged) == (lanes, lanes == 2)
         assert_plan_is_right(found.graph, found.sizes, [x, y], "f32")

@@ -62,3 +62,11 @@ def test_what_is_saved() -> None:
     gelu = tdsl.kernels.activations.gelu.lower("bf16[8, 16]", grad=True)
     split = partition(gelu.graph, gelu.backward)
     assert (split.kept, split.saved) == (("x",), ())
+
+
+def test_a_parameter_stays_whose_sizes_the_backward_needs() -> None:
+    """The gradient of a parameter that is not used is zeros of its shape."""
+    text = "def f(x: f32[N, D], y: f32[K]) -> f32[K]:\n    return y * 2.0\n"
+    lowered = tdsl.compile(text).lower("f32[2, 3]", "f32[4]", grad=True)
+    assert lowered.backward is not None
+    assert partition(lowered.graph, lowered.backward).kept == ("x",)

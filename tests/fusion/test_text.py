@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tdsl.backends.triton.module import print_plan
+from tdsl.cli.kernels import kernels_text
 from tdsl.errors import TdslError
 from tdsl.fusion.kernel import Kernel, Stage
 from tdsl.fusion.plan import Plan, make_plan, with_strides
@@ -19,7 +20,7 @@ from tdsl.fusion.text import kernel_text, plan_text, schedule_text
 from tdsl.ir.node import Node
 from tdsl.ir.size import as_size
 from tdsl.ir.size import name as axis_name
-from tdsl.kernels import losses, norms, softmax
+from tdsl.kernels import linear, losses, norms, softmax
 from tdsl.transforms.inline import inline_calls
 from tests.ir.programs import whole
 from tests.kernels.reference import ROWS, Row
@@ -218,3 +219,15 @@ def test_equality_is_of_everything_in_a_kernel() -> None:
     texts = {kernel_text(one) for one in [kernel, *changed]}
     assert len(texts) == len(changed) + 1
     assert [parse_kernel(kernel_text(one)) for one in changed] == changed
+
+
+def test_show_prints_kernels_in_their_text_form() -> None:
+    """With the bytes of each, and the kernel that a loss's backward pass may end with."""
+    lowered = losses.mse.lower("f32[64, 32]", "f32[64, 32]", grad=True)
+    shown = kernels_text(lowered)
+    for kernel in lowered.reports[0].plan.kernels:
+        assert kernel_text(kernel) in shown
+    assert "kernel scale backward, which may end at once" in shown
+    assert f"bytes moved {lowered.bytes_moved:,}" in shown
+    call = linear.linear.lower("f32[64, 32]", "f32[16, 32]")
+    assert plan_text(call.reports[0].plan) in kernels_text(call)

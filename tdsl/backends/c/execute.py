@@ -17,7 +17,7 @@ import numpy as np
 
 from tdsl.backends.arrays import Arrays, evaluate
 from tdsl.backends.c.compiler import library
-from tdsl.backends.c.module import PROGRAMS_NAME, print_plan
+from tdsl.backends.c.module import PROGRAMS_NAME, Texts, print_plan
 from tdsl.backends.c.printer import Printed
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import LibraryCall, Plan
@@ -37,8 +37,9 @@ class Threads:
     """How many threads run kernels: the processors that this process may use, or as OpenMP is told."""
 
     def __init__(self) -> None:
-        told = os.environ.get("OMP_NUMTHREADS", "").split(",")[0]
-        self.count = int(told) if told.isdigit() and int(told) else len(os.sched_getaffinity(0))
+        told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self.count = int(told) if told.isdigit() and int(told) else own or 1
 
     def one(self) -> None:
         """In a forked child the parent's threads are gone, and waiting for them would never end."""
@@ -46,17 +47,24 @@ class Threads:
 
 
 THREADS = Threads()
-os.register_at_fork(after_in_child=THREADS.one)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=THREADS.one)
 
 
 class Executable:
     """A plan for given sizes, ready to run. Raises CompilerError."""
 
-    def __init__(self, plan: Plan, sizes: Mapping[str, int], arrays: Arrays) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        sizes: Mapping[str, int],
+        arrays: Arrays,
+        texts: Texts | None = None,
+    ) -> None:
         plan.check(lambda size: size.evaluate(sizes))
         self.plan, self.arrays = plan, arrays
-        module = print_plan(plan, sizes)
-        self.sizes = {**sizes, PROGRAMS_NAME: module.programs}
+        module, programs = print_plan(plan, sizes, texts)
+        self.sizes = {**sizes, PROGRAMS_NAME: programs}
         names = [*(param.name for param in plan.params), *(buffer.name for buffer in plan.buffers)]
         self.slots = {name: place for place, name in enumerate(names)}
         self.makers = [

@@ -1,7 +1,7 @@
 """What the compiler made of each kernel, in the processor's assembly language.
 
-In: the text of a C file and the names of its kernels. Out: for each the lines of its functions. Between: what
-OpenMP parts among threads is a function of its own, which is listed with its kernel.
+In: the text of a C file and the names of its kernels. Out: for each the lines of its functions. Between:
+what OpenMP parts among threads is a function of its own, which is listed with its kernel.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tdsl.backends.arrays import evaluate
 from tdsl.backends.triton.launch import Launch, Loaded
 from tdsl.backends.triton.library import library_call
 from tdsl.backends.triton.module import PROGRAMS_NAME, Form, form_of, print_form
@@ -26,7 +27,6 @@ from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import LibraryCall, Plan
 from tdsl.fusion.schedule import Schedule
 from tdsl.ir.dtype import AnyDtype
-from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
 
 Tensor = torch.Tensor
@@ -157,12 +157,3 @@ def multiprocessors(device: torch.device) -> int:
     if device.type != "cuda":
         return 4
     return int(torch.cuda.get_device_properties(device).multi_processor_count)
-
-
-def evaluate(node: Node, size: Callable[[Size], int]) -> Any:
-    """The value of a number that follows from sizes."""
-    values: dict[Node, Any] = {}
-    with np.errstate(all="ignore"):
-        for inner in topological([node]):
-            values[inner] = inner.op.evaluate(inner, size)(*(values[o] for o in inner.operands))
-    return np.asarray(values[node]).item()

@@ -7,10 +7,11 @@ copied, where torch's product takes their layout and they do not run backwards.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 
+from tdsl.backends.arrays import at_one
+from tdsl.backends.triton.products import product_into
 from tdsl.errors import InternalError
 from tdsl.fusion.kernel import access
 from tdsl.fusion.normalise import base_of
@@ -28,14 +29,18 @@ def library_call(
     """Run the call."""
     shapes = {read.node: read.shape for read in step.reads}
     operands = [_operand(node, memory, shapes, size) for node in step.node.operands]
+    targets = [_view(memory[s.buffer], s.places, step.node.axes, size) for s in step.stores]
     if step.node.op is dot:
-        value = _product(step.node, operands)
+        first, turned = targets[0]
+        value = torch.empty_like(first) if turned else first
+        a, b = operands
+        product_into(step.node, a, b, value)
+        targets = targets if turned else targets[1:]
     elif step.node.op is scatter:
         value = _scattered(step.node, operands, size)
     else:
         raise InternalError(f"no library call for `{step.node.op}`")
-    for store in step.stores:
-        view, turned = _view(memory[store.buffer], store.places, step.node.axes, size)
+    for view, turned in targets:
         view.copy_(value.flip(turned) if turned else value)
 
 
@@ -63,39 +68,15 @@ def _view(
     """
     start, steps = tensor.storage_offset(), dict.fromkeys(axes, 0)
     for place, step in zip(places, tensor.stride(), strict=True):
-        start += step * size(_at(place, None))
+        start += step * size(at_one(place, None))
         for axis in axes:
-            steps[axis] += step * (size(_at(place, axis)) - size(_at(place, None)))
+            steps[axis] += step * (size(at_one(place, axis)) - size(at_one(place, None)))
     shape = [size(axis) for axis in axes]
     if not all(shape):
         return tensor.new_empty(shape), []
     start += sum((size(axis) - 1) * step for axis, step in steps.items() if step < 0)
     turned = [place for place, step in enumerate(steps.values()) if step < 0]
     return tensor.as_strided(shape, [abs(step) for step in steps.values()], start), turned
-
-
-def _at(place: Size, axis: Size | None) -> Size:
-    """The place where the index along the axis is 1, and 0 along all others."""
-    one, zero = Size((((), 1),)), Size(())
-    values = {
-        atom: one if atom.args[0] == axis else zero
-        for atom in place.atoms()
-        if atom.kind == "index"
-    }
-    return place.substitute(values)
-
-
-def _product(node: Node, operands: list[Tensor]) -> Tensor:
-    """A sum of products by torch.einsum's letters, which become one matrix product."""
-    letters: dict[Size, str] = {}
-    for operand in node.operands:
-        for axis in operand.axes:
-            letters.setdefault(axis, chr(ord("a") + len(letters)))
-    inputs = ["".join(letters[a] for a in operand.axes) for operand in node.operands]
-    output = "".join(letters[a] for a in node.axes)
-    a, b = operands
-    wide: Any = torch.float32 if a.dtype in (torch.float16, torch.bfloat16) else a.dtype
-    return torch.einsum(f"{inputs[0]},{inputs[1]}->{output}", a.to(wide), b.to(wide))
 
 
 def _scattered(node: Node, operands: list[Tensor], size: Callable[[Size], int]) -> Tensor:

@@ -30,6 +30,11 @@ def load(source: str, name: str) -> Callable[..., Any]:
     TdslError: Triton is missing. RuntimeWarning, once: the cache cannot be written.
     """
     require_triton()
+    return load_python(source, name)
+
+
+def load_python(source: str, name: str) -> Callable[..., Any]:
+    """The same for a text that needs no Triton."""
     with _LOADING:
         module = _MODULES.get(source)
         if module is None:

@@ -185,7 +185,8 @@ class Streams(Online):
             return self.of_row()
         columns = "column" in self.lanes_of(node.operands[0])
         if not self.by_rows:
-            return "[BLOCK_COLUMNS]" if columns else "[]"
+            is_held = self.schedule.kind != "looped"  # else each block is put together at once
+            return "[BLOCK_COLUMNS]" if columns and is_held else "[]"
         if not self.by_columns:
             return "[BLOCK_ROWS]"
         if node.axes:

@@ -1,4 +1,4 @@
-"""Compiled kernels on tensors that lie on the processor.
+"""Kernels on tensors that lie on the processor, compiled or tile by tile.
 
 In: a callee, and plain tensors or arrays of rank 0. Out: fresh contiguous tensors. Between: a tensor is
 known by its address; products are torch's own.
@@ -9,17 +9,23 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable, MutableMapping, Sequence
+from functools import cache
+from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 
-from tdsl.backends.arrays import Sizes
+from tdsl.backends import pool
+from tdsl.backends.arrays import NUMPY, Sizes
 from tdsl.backends.triton.library import library_call
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
-from tdsl.runtime.definition import Run, Shapes, remember
-from tdsl.runtime.native import INTERPRETED, prepare
-from tdsl.runtime.torch.memory import Callee, Tensor, array_of, tensor_of, torch_dtype
+from tdsl.ops import numpy_dtype
+from tdsl.runtime.arguments import Array, dtype_named
+from tdsl.runtime.definition import remember
+from tdsl.runtime.native import prepare
+from tdsl.runtime.torch.memory import Callee, Tensor, tensor_of, torch_dtype
 
 HUGE = 4 << 20
 """Bytes from which a fresh result is worth large pages, as NumPy's are."""
@@ -31,17 +37,21 @@ class TorchArrays:
     def maker(self, shape: tuple[int, ...], dtype: AnyDtype) -> Callable[[], Tensor]:
         """A function that gives fresh contiguous tensors."""
         own, empty = torch_dtype(str(dtype)), torch.empty
-        count = own.itemsize
-        for side in shape:
-            count *= side
+        count = own.itemsize * prod(shape)
+        if count >= pool.LARGE and pool.POOL.limit:
+            fresh = NUMPY.maker(shape, dtype)
+            return lambda: tensor_of(fresh())
         if count < HUGE or not hasattr(mmap, "MADV_HUGEPAGE"):
             return lambda: empty(shape, dtype=own)
+
+        advise = ctypes.CDLL(None).madvise
+        advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
         def make() -> Tensor:
             tensor = empty(shape, dtype=own)
             start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
             left = tensor.data_ptr() + count - start
-            _advise(start, left // mmap.PAGESIZE * mmap.PAGESIZE, mmap.MADV_HUGEPAGE)
+            advise(start, left // mmap.PAGESIZE * mmap.PAGESIZE, mmap.MADV_HUGEPAGE)
             return tensor
 
         return make
@@ -51,14 +61,30 @@ class TorchArrays:
         """The address of the first element."""
         return ctypes.c_void_p(array.data_ptr())
 
+    def view(self, array: Tensor) -> Array:
+        """The same memory as NumPy's array, by its address: it lasts no longer than the tensor."""
+        shape, dtype = tuple(array.shape), _own_dtype(array.dtype)
+        strides = tuple(step * dtype.itemsize for step in array.stride())
+        if not array.numel():
+            return np.empty(shape, dtype)
+        last = sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+        memory: Any = (ctypes.c_char * (last + dtype.itemsize)).from_address(array.data_ptr())
+        return np.ndarray(shape, dtype, memory, 0, strides)
+
     def call(self, step: LibraryCall, memory: MutableMapping[str, Any], size: Sizes) -> None:
         """Run a library call by torch."""
         library_call(step, memory, size)
 
 
+@cache
+def _own_dtype(dtype: torch.dtype) -> np.dtype[Any]:
+    """NumPy's dtype for one of torch's."""
+    known = dtype_named(dtype)
+    assert known is not None, dtype
+    return numpy_dtype(known)
+
+
 TORCH = TorchArrays()
-_advise = ctypes.CDLL(None).madvise
-_advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def run_native(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
@@ -72,13 +98,6 @@ def run_native(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
     if run is None:
         shapes = tuple(tuple(tensor.shape) for tensor in tensors)
         strides = [tensor.stride() for tensor in tensors]
-        run = prepare(callee.found, shapes, strides, callee.mode, TORCH)
-        run = remember(launched, key, run or _interpreted(callee, shapes))
+        run = remember(launched, key, prepare(callee.found, shapes, strides, callee.mode, TORCH))
     found: list[Tensor] = run(tensors)
     return found
-
-
-def _interpreted(callee: Callee, shapes: Shapes) -> Run:
-    """The interpreter on views of tensors."""
-    run = callee.found.runner(shapes, INTERPRETED)
-    return lambda tensors: [tensor_of(a) for a in run([array_of(t) for t in tensors])]

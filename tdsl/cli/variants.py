@@ -1,0 +1,138 @@
+"""The variants that `tdsl bench` compares: each a way of computing the stages of a subject.
+
+In: a `Subject`, a stage, a mode. Out: a `Variant`: what prepares it, how many kernels it launches, the
+bytes that these move. Between: the backward stage starts from what the forward pass saved, which is made
+anew outside of the time; of a loss it is the value and its gradients together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tdsl.backends.c.module import PROGRAMS_NAME
+from tdsl.backends.c.module import print_plan as print_c
+from tdsl.cli.measuring import Action, Prepare
+from tdsl.cli.subject import Subject
+from tdsl.fusion.graph import item_bytes
+from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.plan import Plan
+from tdsl.fusion.schedule import choose
+from tdsl.fusion.traffic import traffic
+from tdsl.ir.node import Node
+from tdsl.ir.size import Size
+from tdsl.runtime.backends import is_native
+from tdsl.runtime.call import array_runner
+from tdsl.runtime.definition import Mode, Run, Specialisation
+from tdsl.runtime.native import plan_of, unfused
+from tdsl.runtime.pipeline import executable
+
+STAGES = ("forward", "backward")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way of computing a stage. `prepare` is not timed, and gives what is."""
+
+    name: str
+    stage: str
+    prepare: Prepare
+    kernels: int
+    bytes_moved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How the variants of tdsl itself run: the mode of the fused one, and whether on a CUDA device."""
+
+    mode: Mode
+    is_cuda: bool
+
+    @property
+    def runs_kernels(self) -> bool:
+        """Whether generated kernels run, which may be fused or not."""
+        return self.is_cuda or self.mode.backend == "triton" or is_native(self.mode)
+
+
+def own_variant(
+    subject: Subject, stage: str, name: str, setting: Setting, *, fused: bool = True
+) -> Variant:
+    """A variant that tdsl runs itself: by kernels, fused or not, or operation by operation."""
+    change = _same if fused else unfused
+    arrays = _placed(subject.arrays, setting)
+    if stage == "forward" or subject.is_loss:
+        found = change(subject.found if stage == "forward" else subject.loss)
+        run = _runner(found, arrays, setting)
+        action = partial(run, arrays)
+        return Variant(name, stage, lambda: action, *figures(found, subject, setting))
+    passes, cotangents = subject.passes, _placed(subject.cotangents, setting)
+    forward, backward = change(passes.forward), change(passes.backward)
+    run = _runner(forward, arrays, setting)
+    names = [param.name for param in subject.found.graph.params]
+    kept = [arrays[names.index(name)] for name in passes.split.kept]
+
+    def arguments(results: Sequence[Any]) -> list[Any]:
+        return [*kept, *(results[i] for i in passes.split.saved), *cotangents]
+
+    run_back = _runner(backward, arguments(run(arrays)), setting)
+
+    def prepare() -> Action:
+        results = run(arrays)  # which live as long as a caller's would
+        return lambda: run_back(arguments(results))
+
+    return Variant(name, stage, prepare, *figures(backward, subject, setting))
+
+
+def _same(found: Specialisation) -> Specialisation:
+    return found
+
+
+def _placed(arrays: Sequence[Any], setting: Setting) -> list[Any]:
+    """The arrays where they are computed with."""
+    if not setting.is_cuda:
+        return list(arrays)
+    from tdsl.runtime.torch.memory import tensor_of
+
+    return [tensor_of(np.ascontiguousarray(array)).cuda() for array in arrays]
+
+
+def _runner(found: Specialisation, arrays: Sequence[Any], setting: Setting) -> Run:
+    if setting.is_cuda:
+        from tdsl.runtime.torch.dispatch import torch_runner
+
+        return torch_runner(found, setting.mode)
+    return array_runner(found, tuple(array.shape for array in arrays), setting.mode)
+
+
+def figures(found: Specialisation, subject: Subject, setting: Setting) -> tuple[int, int]:
+    """How many kernels, library calls included, run a graph, and the bytes that they move."""
+    if setting.runs_kernels:
+        plan = plan_of(found)
+        _, programs = print_c(plan, subject.sizes)
+        sizes = {**subject.sizes, PROGRAMS_NAME: programs}
+        return len(plan.steps), plan_bytes(plan, lambda size: size.evaluate(sizes))
+
+    def count(node: Node) -> int:
+        return prod(axis.evaluate(subject.sizes) for axis in node.axes) * item_bytes(node)
+
+    steps = executable(found.flat, subject.sizes).steps
+    nodes = [s.node for s in steps if not (s.node.op.is_view or s.node.op.family == "index")]
+    return len(nodes), sum(count(node) + sum(map(count, node.operands)) for node in nodes)
+
+
+def plan_bytes(plan: Plan, size: Callable[[Size], int]) -> int:
+    """The bytes that the steps of a plan move."""
+    total = 0
+    for step in plan.steps:
+        if isinstance(step, Kernel):
+            total += traffic(step, choose(step, size), size).moved
+            continue
+        arrays = [(read.shape, read.node) for read in step.reads]
+        arrays += [(store.shape, store.node) for store in step.stores]
+        total += sum(prod(map(size, shape)) * item_bytes(node) for shape, node in arrays)
+    return total
