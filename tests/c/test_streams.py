@@ -62,5 +62,5 @@ def test_longer_rows_side_by_side_are_fewer(
     with small_blocks():
         monkeypatch.setattr(schedule, "STAGED_LANES", 4)
         ((_, chosen),) = print_plan(make_plan(found.graph), found.sizes)[0].kernels
-        assert (chosen.side, chosen.staged) == (lanes, lanes == 2)
+        assert (chosen.lanes, chosen.staged) == (lanes, lanes == 2)
         assert_plan_is_right(found.graph, found.sizes, [x, y], "f32")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
@@ -13,36 +11,27 @@ from tdsl.backends.numpy.code import function_of
 from tdsl.backends.numpy.execute import Executable
 from tdsl.backends.numpy.kernel import TiledKernel
 from tdsl.backends.numpy.select import select
-from tdsl.errors import TdslError
 from tdsl.fusion.kernel import Stage
 from tdsl.fusion.plan import make_plan
-from tdsl.ir.dtype import BOOL, F32, F64, I8, I32, I64, U8, U32, Dtype
-from tdsl.ir.node import Node
+from tdsl.ir.dtype import BOOL, F32, F64, I8, I64, Dtype
 from tdsl.ir.size import name
-from tdsl.ops import Pointwise, argmax, argmin, where
-from tests.c.plans import together
+from tdsl.ops import Pointwise, where
 from tests.kernels.reference import ROWS, Row
-from tests.numpy.plans import assert_plan_is_right, run_plan, small_tiles
-from tests.ops.graphs import EMPTY, OPERATIONS, SIZES, concrete, fill
-from tests.triton.plans import Array
-from tests.triton.test_catalogue import LONG, ONES, points
+from tests.numpy.plans import TILED, assert_plan_is_right, run_plan, small_tiles
+from tests.ops.graphs import OPERATIONS, concrete
+from tests.processor import DTYPES
+from tests.triton.test_catalogue import points
 from tests.triton.test_kernels import graph_of, rotated
 
-DTYPES = ("f64", "f32", "bf16")
-TILED = ("softmax", "norms", "losses", "activations", "rope", "optimizers")
+DIVIDED = ("softmax", "norms", "losses", "activations", "rope", "optimizers")
 """The library's files of which every kernel is divided into tiles."""
-
-
-def condition_of(dtype: str, stage: Stage) -> str:
-    return "gradient" if stage == "backward" and dtype != "bf16" else "value"
 
 
 @pytest.mark.parametrize("stage", ["forward", "backward"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("row", [rotated(row) for row in ROWS], ids=lambda row: row.id)
 def test_kernels_are_the_interpreters(row: Row, dtype: str, stage: Stage) -> None:
-    graph, sizes, arrays = graph_of(row, dtype, stage)
-    assert_plan_is_right(graph, sizes, arrays, dtype, stage, condition_of(dtype, stage))
+    TILED.check_row(row, dtype, stage)
 
 
 @pytest.mark.parametrize("stage", ["forward", "backward"])
@@ -54,7 +43,7 @@ def test_small_tiles_agree(row: Row, stage: Stage) -> None:
         assert_plan_is_right(graph, sizes, arrays, "f64", stage, "gradient")
         program = Executable(make_plan(graph, stage), sizes, NUMPY)
     kernels = [step for step in program.steps if isinstance(step, TiledKernel)]
-    for step in kernels if row.file in TILED else ():
+    for step in kernels if row.file in DIVIDED else ():
         count = np.prod([step.size(axis) for axis in step.tiling.axes])
         assert len(step.tiling.tiles) > 1 or count <= 4 or not step.kernel.layout.rows
 
@@ -78,40 +67,12 @@ def test_results_do_not_depend_on_the_number_of_threads(
 
 @pytest.mark.parametrize("op", OPERATIONS, ids=str)
 def test_samples(op: Pointwise) -> None:
-    """All samples of an operation in one plan, with several sizes of their axes and of tiles."""
-    nodes = op.samples()
-    function, found = together(nodes)
-    for env in (SIZES, LONG, ONES, EMPTY):
-        values = fill(nodes, env=env)
-        arrays = [values[x] for x in found]
-        if op in (argmax, argmin) and env is EMPTY:
-            with pytest.raises(TdslError, match="E0350"):
-                run_plan(function, env, arrays)
-        else:
-            with small_tiles(4 if env is LONG else 1 << 17):
-                assert_plan_is_right(function, env, arrays, "f64")
-            if env is EMPTY:
-                with small_tiles():
-                    assert_plan_is_right(function, env, arrays, "f64")
+    TILED.check_samples(op)
 
 
 @pytest.mark.parametrize("op", [op for op in OPERATIONS if isinstance(op, Pointwise)], ids=str)
 def test_edges_of_dtypes(op: Pointwise) -> None:
-    """NaN, infinities and zeros; overflow, division by 0, shifts beyond the width."""
-    nodes: list[Node] = []
-    values: dict[Node, Array] = {}
-    env: dict[str, int] = {}
-    for dtype in (F32, F64, BOOL, I8, I32, I64, U8, U32):
-        for variant in op.variants if dtype.kind in op.kinds else ():
-            axis = f"N{len(nodes)}"
-            node = op.sample(dtype, [(name(axis),)], variant)
-            grids = np.meshgrid(*(points(concrete(x.dtype)) for x in node.operands))
-            values |= {x: grid.ravel() for x, grid in zip(node.operands, grids, strict=True)}
-            env[axis] = grids[0].size
-            nodes.append(node)
-    function, found = together(nodes)
-    arrays: Sequence[Array] = [values[x] for x in found]
-    assert_plan_is_right(function, env, arrays, "f64")
+    TILED.check_edges(op)
 
 
 @pytest.mark.parametrize("count", [5, 5000])

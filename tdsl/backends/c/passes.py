@@ -207,7 +207,7 @@ def fitted(kernel: Kernel, schedule: Schedule, size: Callable[[Size], int]) -> S
 
     def scratch(schedule: Schedule) -> int:
         kept = [node for one in plan_row(kernel, schedule).passes for node in one.kept]
-        return len(kept) * prod(map(size, schedule.columns)) * schedule.side * WIDEST
+        return len(kept) * prod(map(size, schedule.columns)) * schedule.lanes * WIDEST
 
     narrow = schedule.narrowed(size)
     if narrow and 0 < scratch(narrow) <= SCRATCH:

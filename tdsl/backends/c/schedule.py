@@ -51,7 +51,7 @@ class Schedule:
     """How a kernel runs. `rows` and `columns` are in the order in which they are counted.
 
     `staged`: values that are costly to compute wait in a row of scratch memory for later passes.
-    `side`: how many rows lie side by side.
+    `lanes`: how many rows lie side by side.
     """
 
     kind: Kind
@@ -59,12 +59,12 @@ class Schedule:
     columns: tuple[Size, ...]
     walked: bool
     staged: bool
-    side: int = 1
+    lanes: int = 1
 
     @property
     def block(self) -> int:
         """How many elements, or rows, a unit has."""
-        return {"flat": BLOCK, "rows": 1, "lanes": self.side, "tiles": TILE}[self.kind]
+        return {"flat": BLOCK, "rows": 1, "lanes": self.lanes, "tiles": TILE}[self.kind]
 
     def units(self, size: Callable[[Size], int]) -> int:
         """How many units there are."""
@@ -79,7 +79,7 @@ class Schedule:
         if self.kind != "lanes" or self.staged:
             return None
         is_short = prod(map(size, self.columns)) <= NARROW * STAGED_LANES
-        return replace(self, staged=True, side=self.side // 2) if is_short else None
+        return replace(self, staged=True, lanes=self.lanes // 2) if is_short else None
 
     def walk(self) -> schedule.Schedule:
         """The walk over memory, as traffic is counted by: rows in the cache are read once."""
@@ -97,7 +97,7 @@ class Schedule:
         if self.kind == "tiles":
             return f"{walk} {rows} and {columns} in squares of {TILE}"
         if self.kind == "lanes":
-            return f"{walk} {rows}, {self.side} rows side by side along {columns}"
+            return f"{walk} {rows}, {self.lanes} rows side by side along {columns}"
         return f"{walk} {rows}, each along {columns}"
 
 
