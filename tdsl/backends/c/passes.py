@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from tdsl.backends.c.costs import is_costly
 from tdsl.backends.c.schedule import Schedule
 from tdsl.fusion.kernel import Kernel, Store, used
 from tdsl.fusion.layout import PROGRAMS, is_replicated
@@ -20,6 +19,41 @@ from tdsl.fusion.online import Joined, Passes, streamed_passes
 from tdsl.fusion.passes import pass_numbers
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
+from tdsl.ops import take
+
+CHEAP = frozenset(
+    [
+        "add",
+        "sub",
+        "mul",
+        "neg",
+        "abs",
+        "where",
+        "cast",
+        "maximum",
+        "minimum",
+        "clamp",
+        "equal",
+        "not_equal",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "isnan",
+        "isinf",
+        "isfinite",
+        "bitand",
+        "bitor",
+        "bitxor",
+        "bitnot",
+        "sign",
+        "floor",
+        "ceil",
+        "trunc",
+    ]
+)
+"""Operations that are cheaper to repeat than to keep."""
+
 
 SCRATCH = 1 << 21
 """Bytes of scratch memory that a row, or rows side by side, may have."""
@@ -141,11 +175,17 @@ class Planner:
             if node in found:
                 continue
             found.add(node)
-            if node in computed and self.schedule.staged and is_costly(node):
+            if node in computed and self.schedule.staged and self._is_costly(node):
                 staged.add(node)
             else:
                 waiting += [o for o in used(node, self.memory) if self.is_long(o)]
         return found
+
+    def _is_costly(self, node: Node) -> bool:
+        """Whether a value is worth its place in memory."""
+        if node.op.family == "scan" or node.op is take:
+            return True
+        return node.op.family == "pointwise" and node.op.name not in CHEAP
 
     def _short(self) -> Sequence[Node]:
         """The values of a whole row, which its reductions are too; these come with their passes."""
@@ -160,10 +200,19 @@ class Planner:
 
 
 def fitted(kernel: Kernel, schedule: Schedule, size: Callable[[Size], int]) -> Schedule:
-    """The schedule, but with nothing in scratch memory where that would not fit on a thread's stack."""
-    kept = [node for one in plan_row(kernel, schedule).passes for node in one.kept]
-    each = prod(map(size, schedule.columns)) * schedule.lanes * WIDEST
-    return replace(schedule, staged=False) if len(kept) * each > SCRATCH else schedule
+    """The schedule that keeps values in scratch memory, if there are any and they fit; else one without.
+
+    The memory is on a thread's stack. Fewer rows side by side keep longer ones.
+    """
+
+    def scratch(schedule: Schedule) -> int:
+        kept = [node for one in plan_row(kernel, schedule).passes for node in one.kept]
+        return len(kept) * prod(map(size, schedule.columns)) * schedule.lanes * WIDEST
+
+    narrow = schedule.narrowed(size)
+    if narrow and 0 < scratch(narrow) <= SCRATCH:
+        return narrow
+    return replace(schedule, staged=False) if scratch(schedule) > SCRATCH else schedule
 
 
 def plan_row(kernel: Kernel, schedule: Schedule) -> Row:

@@ -13,15 +13,14 @@ the number of threads decides nothing, so that results do not depend on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
-from tdsl.backends.c.costs import has_waiting
 from tdsl.backends.c.counters import groups
 from tdsl.fusion import schedule
 from tdsl.fusion.kernel import Kernel, Store
-from tdsl.fusion.offsets import COLUMN, ROW, accesses, bytes_of, is_contiguous, is_strided, ordered
+from tdsl.fusion.offsets import COLUMN, ROW, accesses, is_contiguous, is_strided, ordered
 from tdsl.fusion.pressure import runs_along
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
@@ -41,7 +40,7 @@ STAGED = 32768
 STAGED_LANES = 1024
 """The same for rows side by side."""
 NARROW = 4
-"""How many times as long they may be where half as many, of 32 bits, lie side by side."""
+"""How many times as long they may be where half as many lie side by side."""
 MOST_PROGRAMS = 64
 EACH_PROGRAM = 16
 """Units for each program that keeps sums, so that its parts are little traffic."""
@@ -52,7 +51,7 @@ class Schedule:
     """How a kernel runs. `rows` and `columns` are in the order in which they are counted.
 
     `staged`: values that are costly to compute wait in a row of scratch memory for later passes.
-    `lanes`: how many rows are side by side.
+    `lanes`: how many rows lie side by side.
     """
 
     kind: Kind
@@ -74,6 +73,13 @@ class Schedule:
     def programs(self, size: Callable[[Size], int]) -> int:
         """How many programs part the units of a walked kernel."""
         return max(1, min(MOST_PROGRAMS, self.units(size) // EACH_PROGRAM))
+
+    def narrowed(self, size: Callable[[Size], int]) -> Schedule | None:
+        """For rows side by side that are too long to be kept: half as many, if those are not."""
+        if self.kind != "lanes" or self.staged:
+            return None
+        is_short = prod(map(size, self.columns)) <= NARROW * STAGED_LANES
+        return replace(self, staged=True, lanes=self.lanes // 2) if is_short else None
 
     def walk(self) -> schedule.Schedule:
         """The walk over memory, as traffic is counted by: rows in the cache are read once."""
@@ -129,17 +135,8 @@ def choose(kernel: Kernel, size: Callable[[Size], int]) -> Schedule:
     rows, columns = ordered(kernel, layout.rows), ordered(kernel, layout.columns)
     length = prod(map(size, columns))
     if rows and not walked and is_strided(kernel, rows, columns):
-        return _lanes(kernel, rows, columns, length)
+        return Schedule("lanes", rows, columns, walked, length <= STAGED_LANES, LANES)
     return Schedule("rows", rows, columns, walked, length <= STAGED)
-
-
-def _lanes(kernel: Kernel, rows: Axes, columns: Axes, length: int) -> Schedule:
-    """Rows side by side; of longer ones fewer, so that what waits for a later pass fits the cache."""
-    is_narrow = STAGED_LANES < length <= NARROW * STAGED_LANES and has_waiting(kernel, columns)
-    is_narrow = is_narrow and all(bytes_of(n.dtype) <= 4 for n in kernel.nodes() if n.axes)
-    lanes = LANES // 2 if is_narrow else LANES
-    is_staged = is_narrow or length <= STAGED_LANES
-    return Schedule("lanes", rows, columns, False, is_staged, lanes)
 
 
 def _tiles(kernel: Kernel, outer: Sequence[Axes], inner: Axes) -> Schedule | None:
