@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from tdsl.backends.arrays import evaluate
+from tdsl.backends.triton import tuning
 from tdsl.backends.triton.launch import Launch, Loaded
 from tdsl.backends.triton.library import library_call
 from tdsl.backends.triton.module import PROGRAMS_NAME, Form, form_of, print_form
@@ -44,10 +45,11 @@ def torch_dtype(dtype: AnyDtype) -> torch.dtype:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The file of a plan in one form, loaded: one kernel for each of the plan's."""
+    """The file of a plan in one form, loaded: one kernel for each of the plan's, tuned if asked for."""
 
     source: str
     kernels: tuple[Loaded, ...]
+    is_tuned: bool = False
 
 
 Texts = dict[Form, Text]
@@ -82,19 +84,16 @@ class Executable:
         self.device = device
         form, self.programs = form_of(plan, sizes, multiprocessors(device))
         self.sizes = {**sizes, PROGRAMS_NAME: self.programs}
-        self.text = text_of(plan, form, {} if texts is None else texts)
+        self.form, self.texts = form, {} if texts is None else texts
+        self.text = text_of(plan, form, self.texts)
         self.donations = donations(plan, form.schedules, donated)
         self.buffers = [
             (buffer.name, [self.size(s) for s in buffer.shape], torch_dtype(buffer.dtype))
             for buffer in plan.buffers
         ]
-        pairs = zip(plan.kernels, self.text.kernels, form.schedules, strict=True)
-        self.launches = [self._launch(*each) for each in pairs]
-        launches = iter(self.launches)
-        self.steps: list[Step] = [
-            next(launches) if isinstance(step, Kernel) else partial(self._call, step)
-            for step in plan.steps
-        ]
+        self._prepare()
+        # What is measured runs several times, so that it must not write what it reads.
+        self.is_final = bool(donated) or self.text.is_tuned or not tuning.is_wanted(device)
 
     def size(self, size: Size) -> int:
         """The value of a size."""
@@ -111,9 +110,40 @@ class Executable:
             else:
                 memory[name] = memory[given]
         with on(device):
+            if not self.is_final:
+                self._tune(memory)
             for step in self.steps:
                 step(memory)
         return [memory[name] for name in self.plan.results]
+
+    def _prepare(self) -> None:
+        """The steps with the kernels of the text."""
+        pairs = zip(self.plan.kernels, self.text.kernels, self.form.schedules, strict=True)
+        self.launches = [self._launch(*each) for each in pairs]
+        launches = iter(self.launches)
+        self.steps: list[Step] = [
+            next(launches) if isinstance(step, Kernel) else partial(self._call, step)
+            for step in self.plan.steps
+        ]
+
+    def _tune(self, memory: dict[str, Tensor]) -> None:
+        """Choose each kernel's warps on these very buffers, step by step, for all sizes of this form."""
+        device, found = torch.cuda.get_device_name(self.device), []
+        kernels = zip(self.plan.kernels, self.text.kernels, self.form.schedules, strict=True)
+        for step in self.steps:
+            step(memory)
+            if isinstance(step, Launch):
+                kernel, loaded, schedule = next(kernels)
+
+                def measure(one: Loaded) -> float:
+                    launch = self._launch(kernel, one, schedule)  # noqa: B023
+                    return tuning.milliseconds(partial(launch, memory))
+
+                found.append(tuning.tuned(loaded, device, measure) if step.grid else loaded)
+        self.text = replace(self.text, kernels=tuple(found), is_tuned=True)
+        self.texts[self.form] = self.text
+        self._prepare()
+        self.is_final = True
 
     def _call(self, step: LibraryCall, memory: dict[str, Tensor]) -> None:
         library_call(step, memory, self.size)
