@@ -1,0 +1,63 @@
+"""The bounds of docs/accuracy.md, which is their table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+import tdsl
+from tdsl.backends.c.helpers import MATH
+
+Array = np.ndarray[Any, np.dtype[Any]]
+PAGE = Path(__file__).parents[2] / "docs" / "accuracy.md"
+ROWS = [
+    [cell.strip() for cell in line.split("|")[1:-1]]
+    for line in PAGE.read_text().splitlines()
+    if line.startswith("|")
+][2:]
+BITS = 160
+EXACT: dict[str, Any] = {
+    "exp2": lambda x: mpmath.mpf(2) ** x, "log2": lambda x: mpmath.log(x, 2),
+    "rsqrt": lambda x: 1 / mpmath.sqrt(x), "lgamma": mpmath.loggamma,
+    "cbrt": lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)),
+}  # fmt: skip
+
+
+def points(low: float, high: float, count: int) -> Array:
+    """Points of the range, half of them of any magnitude."""
+    rng = np.random.default_rng(0)
+    plain = rng.uniform(low, high, count)
+    if low > 0 and high / low > 1e6:
+        return np.exp(rng.uniform(np.log(low), np.log(high), count))
+    small = plain * 10.0 ** rng.uniform(-8, 0, count) if low < 0 < high else plain
+    return np.where(rng.random(count) < 0.5, plain, small)
+
+
+def function(name: str, backend: str) -> Any:
+    text = f"def f(x: T[N]) -> T[N]:\n    return {name}(x)\n"
+    found: Any = tdsl.compile(text)
+    return found.using(backend=backend)
+
+
+@pytest.mark.parametrize(("name", "low", "high", "f32", "f64"), ROWS, ids=[r[0] for r in ROWS])
+def test_bounds(name: str, low: str, high: str, f32: str, f64: str) -> None:
+    x = points(float(low), float(high), 1 << 17).astype(np.float32)
+    reference = function(name, "interpreter")(x.astype(np.float64))
+    unit = np.spacing(np.abs(reference).astype(np.float32)).astype(np.float64)
+    errors = np.abs(function(name, "c")(x).astype(np.float64) - reference) / unit
+    assert errors.max() <= float(f32) + 1e-3
+    wide = points(float(low), float(high), 300)
+    exact = EXACT.get(name) or getattr(mpmath, name)
+    with mpmath.workprec(BITS):
+        for at, actual in zip(wide, function(name, "c")(wide), strict=True):
+            wanted = exact(mpmath.mpf(float(at)))
+            error = abs(mpmath.mpf(float(actual)) - wanted) / float(np.spacing(abs(float(wanted))))
+            assert error <= float(f64) + 1e-3, at
+
+
+def test_every_function_of_one_number_is_in_the_table() -> None:
+    assert {*MATH} - {"atan2", "pow"} <= {row[0] for row in ROWS}
