@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.utils.checkpoint
 
 import tdsl
 from tdsl.backends.c import compiler, execute
@@ -233,3 +234,19 @@ def test_openmp_is_told_how_many_threads(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", told)
     assert execute.Threads().count == expected
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "cross_entropy"])
+def test_checkpoints_compute_what_was_saved_again(name: str) -> None:
+    """Saved tensors are asked for once, as torch's checkpoints want it."""
+    x, w = torch.randn(6, 40, requires_grad=True), torch.ones(40)
+    calls: dict[str, Callable[[torch.Tensor], Any]] = {
+        "layer_norm": lambda x: norms.layer_norm.using(backend="c")(x.sin(), w, w),
+        "cross_entropy": lambda x: losses.cross_entropy.using(backend="c")(
+            x.sin(), torch.arange(6)
+        ),
+    }
+    again = torch.utils.checkpoint.checkpoint(calls[name], x, use_reentrant=False)
+    (actual,) = torch.autograd.grad(again.sum(), x)
+    (expected,) = torch.autograd.grad(calls[name](x).sum(), x)
+    close(actual, expected, condition="gradient")

@@ -90,18 +90,20 @@ def _wanted(ctx: Any, callee: Callee) -> tuple[str, ...]:
     return tuple(n for n, is_needed in zip(callee.params, needed, strict=True) if is_needed)
 
 
-def _keep(ctx: Any, values: Sequence[Any], saved: Sequence[Tensor] = ()) -> int:
-    """Keep the arguments for the backward pass, then what else is saved; how many are tensors."""
+def _keep(ctx: Any, values: Sequence[Any], saved: Sequence[Tensor] = ()) -> None:
+    """Keep the arguments for the backward pass, then what else is saved."""
     tensors = [value for value in values if isinstance(value, Tensor)]
     ctx.constants = [None if isinstance(value, Tensor) else value for value in values]
     ctx.save_for_backward(*tensors, *saved)
-    return len(tensors)
 
 
-def _kept(ctx: Any) -> list[Any]:
-    """The arguments that were kept."""
+def _kept(ctx: Any) -> tuple[list[Any], list[Tensor]]:
+    """The arguments that were kept, and what else was saved.
+
+    Saved tensors are asked for once: under `torch.utils.checkpoint` they are computed for one asking.
+    """
     stored = iter(ctx.saved_tensors)
-    return [next(stored) if value is None else value for value in ctx.constants]
+    return [next(stored) if value is None else value for value in ctx.constants], list(stored)
 
 
 class _Recorded(torch.autograd.Function):
@@ -118,7 +120,7 @@ class _Recorded(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
-        values = _kept(ctx)
+        values, _ = _kept(ctx)
         needed = ctx.needs_input_grad[1:]
         return None, *gradients(ctx.callee, values, cotangents, needed, run)
 
@@ -136,7 +138,7 @@ class _RecordedPasses(torch.autograd.Function):
         found = run_kernel(callee.like(passes.forward), values)
         results = found[: len(callee.floating)]
         ctx.callee, ctx.passes = callee, passes
-        ctx.count = _keep(ctx, values, [found[i] for i in passes.split.saved])
+        _keep(ctx, values, [found[i] for i in passes.split.saved])
         if not all(callee.floating):
             ctx.mark_non_differentiable(*without_derivative(callee, results))
         return tuple(results)
@@ -144,7 +146,7 @@ class _RecordedPasses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
         callee: Callee = ctx.callee
-        values = _kept(ctx)
+        values, saved = _kept(ctx)
         needed = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
             return None, *gradients(callee, values, cotangents, needed, run)
@@ -152,7 +154,7 @@ class _RecordedPasses(torch.autograd.Function):
         flags = zip(cotangents, callee.floating, strict=True)
         incoming = [cotangent for cotangent, is_floating in flags if is_floating]
         kept = [own[name] for name in ctx.passes.split.kept]
-        arguments = [*kept, *ctx.saved_tensors[ctx.count :], *incoming]
+        arguments = [*kept, *saved, *incoming]
         found = iter(run_kernel(callee.like(ctx.passes.backward), arguments))
         return None, *(next(found) if is_needed else None for is_needed in needed)
 
@@ -175,7 +177,7 @@ class _RecordedLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
-        values = _kept(ctx)
+        values, _ = _kept(ctx)
         needed = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled() or ctx.gradients is None:
             return None, *gradients(ctx.callee, values, cotangents, needed, run)
