@@ -18,7 +18,8 @@ import torch
 import torch.utils.checkpoint
 
 import tdsl
-from tdsl.backends.c import compiler, execute
+from tdsl.backends import threads
+from tdsl.backends.c import compiler
 from tdsl.errors import TdslError
 from tdsl.kernels import activations, losses, norms, softmax
 from tdsl.runtime import backends, native
@@ -147,7 +148,7 @@ def large_sum(_: int) -> float:
 
 
 def test_a_forked_child_runs_kernels_that_its_parent_ran(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute.THREADS, "count", 2)
+    monkeypatch.setattr(threads.THREADS, "count", 2)
     assert large_sum(0) == pytest.approx(512, rel=1e-4)
     with multiprocessing.get_context("fork").Pool(2) as pool:
         results = pool.map_async(large_sum, range(2)).get(timeout=60)
@@ -233,7 +234,7 @@ def test_openmp_is_told_how_many_threads(
     told: str, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", told)
-    assert execute.Threads().count == expected
+    assert threads.Threads().count == expected
 
 
 @pytest.mark.parametrize("name", ["layer_norm", "cross_entropy"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tdsl.backends.c import execute
+from tdsl.backends.threads import THREADS
 from tdsl.fusion.kernel import Stage
 from tdsl.ops import Pointwise
 from tests.c.plans import C, assert_plan_is_right, run_plan, small_blocks
@@ -40,9 +41,9 @@ def test_results_do_not_depend_on_the_number_of_threads(
     for row in rows:
         for stage in ("forward", "backward"):
             graph, sizes, arrays = graph_of(row, "f32", stage)
-            monkeypatch.setattr(execute.THREADS, "count", 2)
+            monkeypatch.setattr(THREADS, "count", 2)
             expected = run_plan(graph, sizes, arrays, stage)
-            monkeypatch.setattr(execute.THREADS, "count", threads)
+            monkeypatch.setattr(THREADS, "count", threads)
             for actual, wanted in zip(run_plan(graph, sizes, arrays, stage), expected, strict=True):
                 np.testing.assert_array_equal(actual, wanted)
 

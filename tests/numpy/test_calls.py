@@ -16,8 +16,8 @@ import torch
 
 import tdsl
 from tdsl.backends.c import compiler
-from tdsl.backends.c.execute import THREADS
 from tdsl.backends.numpy import pool
+from tdsl.backends.threads import THREADS
 from tdsl.kernels import activations, losses, norms, softmax
 from tdsl.runtime import backends, native
 from tests.c.test_calls import LAYOUTS, ORACLE, PAIR, close, source
@@ -160,7 +160,7 @@ def test_the_interpreter_may_end_before_the_last_call() -> None:
     """When threads cannot be started any more, the calling thread does all the work."""
     script = (
         "import atexit, threading, numpy as np\n"
-        "from tdsl.backends.c.execute import THREADS\n"
+        "from tdsl.backends.threads import THREADS\n"
         "from tdsl.kernels import softmax\n"
         "THREADS.count = 2\n"
         "f, x = softmax.softmax.using(backend='numpy'), np.ones((512, 512), np.float32)\n"

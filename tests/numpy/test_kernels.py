@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tdsl.backends.arrays import NUMPY
-from tdsl.backends.c.execute import THREADS
 from tdsl.backends.numpy.code import function_of
 from tdsl.backends.numpy.execute import Executable
 from tdsl.backends.numpy.kernel import TiledKernel
 from tdsl.backends.numpy.select import select
+from tdsl.backends.threads import THREADS
 from tdsl.fusion.kernel import Stage
 from tdsl.fusion.plan import make_plan
 from tdsl.ir.dtype import BOOL, F32, F64, I8, I64, Dtype

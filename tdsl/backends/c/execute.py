@@ -7,7 +7,6 @@ threads run decides nothing but the time, and none are started where there is to
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import prod
@@ -19,36 +18,17 @@ from tdsl.backends.arrays import Arrays, evaluate
 from tdsl.backends.c.compiler import library
 from tdsl.backends.c.module import PROGRAMS_NAME, Texts, print_plan
 from tdsl.backends.c.printer import Printed
+from tdsl.backends.threads import SMALL, THREADS
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import LibraryCall, Plan
 from tdsl.ir.size import Size
 
-SMALL = 16384
-"""Elements for which a second thread does not pay."""
 C_TYPES: dict[str, Any] = {
     "bool": ctypes.c_bool, "f32": ctypes.c_float, "f64": ctypes.c_double,
     **{f"i{n}": getattr(ctypes, f"c_int{n}") for n in (8, 16, 32, 64)},
     **{f"u{n}": getattr(ctypes, f"c_uint{n}") for n in (8, 16, 32, 64)},
 }  # fmt: skip
 Step = Callable[[list[Any]], None]
-
-
-class Threads:
-    """How many threads run kernels: the processors that this process may use, or as OpenMP is told."""
-
-    def __init__(self) -> None:
-        told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.count = int(told) if told.isdigit() and int(told) else own or 1
-
-    def one(self) -> None:
-        """In a forked child the parent's threads are gone, and waiting for them would never end."""
-        self.count = 1
-
-
-THREADS = Threads()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=THREADS.one)
 
 
 class Executable:

@@ -116,11 +116,14 @@ class Reductions(Values):
         """The result as an expression."""
         if node.op.name in EXTREMA:
             return self.carried(self.places[node])
-        name, type_ = self.totals[node]
-        text = self.carried(name)
+        return self._total(node, self.carried(self.totals[node][0]))
+
+    def _total(self, node: Node, text: str) -> str:
+        """What was put together in the dtype of the result."""
         if node.dtype == BOOL:
             return f"({text} != 0)"
-        return text if type_ == c_type(node.dtype) else f"({c_type(node.dtype)}){text}"
+        is_alike = self.totals[node][1] == c_type(node.dtype)
+        return text if is_alike else f"({c_type(node.dtype)}){text}"
 
     def part(self, node: Node) -> str:
         """A new name for a partial result of a block, set to nothing."""
@@ -167,7 +170,13 @@ class Reductions(Values):
         value = "0" if node.op is recurrence else identity(node)
         self.declare(c_type(node.dtype), name, value)
 
-    def run_on(self, node: Node) -> None:
+    def _emit(self, node: Node) -> None:
+        if node.op.family == "scan":
+            self._run_on(node)
+        else:
+            super()._emit(node)
+
+    def _run_on(self, node: Node) -> None:
         """One step of a running reduction."""
         so_far = self.carried(self.running[node])
         operands = [converted(self.text[o], o.dtype, node.dtype) for o in node.operands]
@@ -207,13 +216,7 @@ class Reductions(Values):
             self.add(node, name)
             self.close()
             self.where, self.text = outside, known
-            name = self.names.fresh(f"whole_{name}")
-            self.line(f"const {c_type(node.dtype)} {name} = {self.complete_part(node)};")
-            self.text[node] = name
-
-    def complete_part(self, node: Node) -> str:
-        """A total of parts, which is one number even with rows side by side."""
-        name, type_ = self.totals[node]
-        if node.dtype == BOOL:
-            return f"{name} != 0"
-        return name if type_ == c_type(node.dtype) else f"({c_type(node.dtype)}){name}"
+            whole = self.names.fresh(f"whole_{name}")
+            # It is one number even with rows side by side.
+            self.line(f"const {c_type(node.dtype)} {whole} = {self._total(node, name)};")
+            self.text[node] = whole

@@ -178,8 +178,6 @@ class Values:
             self._load(node)
         elif node.op is index:
             self._moved(node)
-        elif node.op.family == "scan":
-            self.run_on(node)
         elif node.op is cast:
             (x,) = node.operands
             text = converted(self.text[x], x.dtype, node.dtype)
@@ -192,10 +190,6 @@ class Values:
             known = {**dict(node.attrs), "s": suffix(own), "t": str(own)}
             operands = [self.text[operand] for operand in node.operands]
             self.assign(node, spelled(node).format(*operands, **known))
-
-    def run_on(self, node: Node) -> None:
-        """Append a step of a running reduction."""
-        raise NotImplementedError
 
     def place(self, place: Size) -> str:
         """A place by the counters, as an operand."""

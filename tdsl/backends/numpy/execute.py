@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tdsl.backends.arrays import Arrays
-from tdsl.backends.c.execute import SMALL, THREADS
 from tdsl.backends.c.module import PROGRAMS_NAME
 from tdsl.backends.numpy.kernel import TiledKernel
 from tdsl.backends.numpy.run import run_kernel
 from tdsl.backends.numpy.tiles import MOST_PROGRAMS, Tiling, tiling
+from tdsl.backends.threads import SMALL, THREADS
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan, Step
 from tdsl.ir.size import Size

@@ -6,13 +6,12 @@ none that has not begun; NumPy gives other threads their turn while it computes.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 
-from tdsl.backends.c.execute import THREADS
+from tdsl.backends.threads import THREADS, after_fork
 
 Work = Callable[[Iterator[int]], None]
 
@@ -37,7 +36,7 @@ class Pool:
 
 
 POOL = Pool()
-os.register_at_fork(after_in_child=POOL.forget)
+after_fork(POOL.forget)
 
 
 def share_out(work: Work, count: int, threads: int) -> None:
