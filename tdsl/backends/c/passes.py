@@ -14,13 +14,14 @@ from math import prod
 from tdsl.backends.c.schedule import Schedule
 from tdsl.fusion.kernel import Kernel, Store, used
 from tdsl.fusion.layout import PROGRAMS, is_replicated
-from tdsl.fusion.offsets import WIDEST
 from tdsl.fusion.online import Joined, Passes, streamed_passes
 from tdsl.fusion.passes import pass_numbers
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
 from tdsl.ops import take
 
+WIDEST = 8
+"""The bytes of the widest dtype."""
 CHEAP = frozenset(
     [
         "add",
