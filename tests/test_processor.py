@@ -65,6 +65,15 @@ LAYOUTS: dict[str, Callable[[], Array]] = {
 }
 
 
+FOUND = {
+    "a row before the first of none": (
+        "roll(x, 1, axis=N) - mean(roll(x, 1, axis=N), axis=D)",
+        (0, 4),
+    ),
+}
+"""What random programs found: expressions of x: f64[N, D], and the sizes."""
+
+
 @pytest.fixture(params=EXECUTORS)
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """A backend whose kernels two threads share, small as they are."""
@@ -114,6 +123,14 @@ def test_storage_of_results_belongs_to_torch(backend: str) -> None:
     result = own_softmax(backend)(torch.randn(24, 40))
     result.untyped_storage().resize_(0)
     assert result.untyped_storage().size() == 0
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_random_programs_found(backend: str, name: str) -> None:
+    body, shape = FOUND[name]
+    function: Any = tdsl.compile(f"def f(x: f64[N, D]) -> f64[N, D]:\n    return {body}\n")
+    x = np.random.default_rng(0).standard_normal(shape)
+    close(function.using(backend=backend)(x), function.using(backend="interpreter")(x), "f64")
 
 
 def test_several_results_share_no_memory(backend: str) -> None:
