@@ -15,12 +15,13 @@ from tdsl.backends.c.schedule import Schedule
 from tdsl.backends.c.shared import Shared, is_costly, shared_values
 from tdsl.fusion.kernel import Kernel, Store, used
 from tdsl.fusion.layout import PROGRAMS, is_replicated
-from tdsl.fusion.offsets import WIDEST
 from tdsl.fusion.online import Joined, Passes, streamed_passes
 from tdsl.fusion.passes import pass_numbers
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
 
+WIDEST = 8
+"""The bytes of the widest dtype."""
 SCRATCH = 1 << 21
 """Bytes of scratch memory that a row, or rows side by side, may have."""
 
