@@ -7,18 +7,21 @@ gives a fresh array. What is the same for every tile is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from tdsl.backends.numpy.select import select
-from tdsl.ir.node import Kernel as Function
-from tdsl.ir.node import Node, remake, topological
+from tdsl.backends.numpy.functions import is_written
+from tdsl.backends.numpy.sums import factors, is_inner
+from tdsl.ir.node import Node, topological, uses
 from tdsl.ir.size import Atom, Size
-from tdsl.ops import index, input_, numpy_dtype, where
+from tdsl.ops import erf, index, input_, numpy_dtype, where
 
-Sizes = Callable[[Size], int]
+Order = Callable[[Sequence[Size]], tuple[Size, ...]]
+Operands = Mapping[Node, tuple[Node, ...]]
+
+
+TWICE = (where, erf)
+"""Operations whose functions read an operand again after they have begun to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class Memory:
 class Code:
     """What a kernel computes once, and on each tile; where values go that ufuncs compute.
 
-    `placed` are index maps that depend on where the tile lies.
+    `placed` are index maps that depend on where the tile lies; `sums` are those along the last axis, with
+    what they are computed from.
     """
 
     once: tuple[Node, ...]
@@ -42,22 +46,45 @@ class Code:
     placed: frozenset[Node]
     scratch: dict[Node, Memory]
     direct: frozenset[Node]
+    sums: Operands
 
 
-def code_of(roots: Sequence[Node], tile: frozenset[Size], stored: frozenset[Node]) -> Code:
-    """The code of these values; `tile` are axes and starts of a tile, and `stored` goes to results."""
-    nodes = topological(roots)
+def code_of(
+    roots: Sequence[Node], tile: frozenset[Size], stored: frozenset[Node], order: Order
+) -> Code:
+    """The code of these values; `tile` are axes and starts of a tile, and `stored` goes to results.
+
+    `order` sorts axes as they lie in memory.
+    """
+    every = topological(roots)
+    sums = _sums(every, roots, order)
+    merged = {node.operands[0] for node, parts in sums.items() if len(parts) > 1}
+    nodes = [node for node in every if node not in merged]
     placed = frozenset(node for node in nodes if _is_placed(node, tile))
-    local = _local(nodes, tile) | placed
+    local = _local(every, tile) | placed
     each = [node for node in nodes if node in local]
-    direct = frozenset(node for node in each if node in stored and _is_written(node))
+    direct = frozenset(node for node in each if node in stored and is_written(node))
     return Code(
         tuple(node for node in nodes if node not in local),
         tuple(each),
         placed,
-        _scratch(each, frozenset(roots), direct),
+        _scratch(each, frozenset(roots), direct, sums),
         direct,
+        sums,
     )
+
+
+def _sums(nodes: Sequence[Node], roots: Sequence[Node], order: Order) -> Operands:
+    """The sums along the last axis, each with its operand, or the factors of one that nobody else uses."""
+    counts = uses(nodes)
+    found: dict[Node, tuple[Node, ...]] = {}
+    for node in nodes:
+        if not is_inner(node, order):
+            continue
+        parts = factors(node, order)
+        is_shared = counts[node.operands[0]] > 1 or node.operands[0] in roots
+        found[node] = node.operands if is_shared else parts
+    return found
 
 
 def _local(nodes: Sequence[Node], tile: frozenset[Size]) -> set[Node]:
@@ -83,47 +110,30 @@ def _is_placed(node: Node, tile: frozenset[Size]) -> bool:
     return bool(starts & used)
 
 
-def function_of(node: Node) -> Function | None:
-    """The function of a pointwise operation on arrays that broadcast: what it is on numbers."""
-    if node.op.family != "pointwise":
-        return None
-    numbers = [
-        input_(name=f"x{place}", dtype=operand.dtype, axes=())
-        for place, operand in enumerate(node.operands)
-    ]
-    number = remake(node.op, tuple(numbers), node.attrs)
-    function = node.op.evaluate(number, lambda size: 1)
-    return select if function is np.where else function
-
-
-def _is_written(node: Node) -> bool:
-    """Whether the function that computes a value can be told where to write."""
-    function = function_of(node)
-    return bool(node.axes) and (function is select or isinstance(function, np.ufunc))
-
-
 def _scratch(
-    nodes: Sequence[Node], roots: frozenset[Node], direct: frozenset[Node]
+    nodes: Sequence[Node], roots: frozenset[Node], direct: frozenset[Node], sums: Operands
 ) -> dict[Node, Memory]:
     """The memory of each value that a ufunc computes, free again after the last use."""
     owners = {node: node for node in nodes}
     last: dict[Node, Node | None] = {}
     for node in nodes:
-        if node.op.is_view:
-            owners[node] = next((owners[o] for o in node.operands if o in owners), node)
-        last |= {owners[operand]: node for operand in node.operands if operand in owners}
+        given = sums.get(node, node.operands)
+        if node.op.is_view and not is_written(node):
+            owners[node] = next((owners[o] for o in given if o in owners), node)
+        last |= {owners[operand]: node for operand in given if operand in owners}
     last |= {owners[root]: None for root in roots if root in owners}
     found: dict[Node, Memory] = {}
     free: list[Memory] = []
     count = 0
     for node in nodes:
-        dying = dict.fromkeys(owners[operand] for operand in node.operands if operand in owners)
+        given = sums.get(node, node.operands)
+        dying = dict.fromkeys(owners[operand] for operand in given if operand in owners)
         left = [found[owner] for owner in dying if owner in found and last[owner] is node]
         kind = (frozenset(node.axes), numpy_dtype(node.dtype).itemsize)
-        usable = free if node.op is where else [*free, *left]
+        usable = free if node.op in TWICE else [*free, *left]
         fitting = [memory for memory in usable if (memory.axes, memory.itemsize) == kind]
         free += left
-        if node in direct or not _is_written(node):
+        if node in direct or not is_written(node):
             continue
         if fitting:
             found[node] = fitting[-1]

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tdsl.backends.arrays import evaluate
-from tdsl.backends.numpy.code import code_of, function_of
+from tdsl.backends.numpy.code import code_of
+from tdsl.backends.numpy.functions import function_of
 from tdsl.backends.numpy.restrict import Restriction
+from tdsl.backends.numpy.sums import summing
 from tdsl.backends.numpy.tiles import Lengths, Starts, Tiling
 from tdsl.backends.numpy.views import is_linear, reader, writer
 from tdsl.fusion.kernel import Kernel, Store
@@ -66,7 +68,7 @@ class TiledKernel:
         plain = frozenset(t.node for t in self.targets if t.is_linear and not t.store.share)
         starts = {part.start.text: number for number, part in enumerate(tiling.parts)}
         marks = frozenset((*self.places, *(part.start for part in tiling.parts)))
-        self.code = code_of(roots, marks, plain)
+        self.code = code_of(roots, marks, plain, self.order)
         self.joiners = {store: self._joiner(store) for store in kernel.stores if store.share}
         self.numbers = self._numbers()
         given = [node for node in self.code.each if node.op is input_]
@@ -136,6 +138,8 @@ class TiledKernel:
         return [self._step(node, size) for node in nodes if node.op is not input_]
 
     def _step(self, node: Node, size: Sizes) -> Step:
+        if node in self.code.sums:
+            return self._sum(node, self.code.sums[node], size)
         order, function, turn = self.order(node.axes), function_of(node), None
         found = [self.order(operand.axes) for operand in node.operands]
         if function is not None:
@@ -145,6 +149,12 @@ class TiledKernel:
             turn = aligner(node.axes, order)
             function = None if node in self.code.placed else node.op.evaluate(node, size)
         return Step(node, function, tuple(zip(node.operands, views, strict=True)), turn)
+
+    def _sum(self, node: Node, parts: Sequence[Node], size: Sizes) -> Step:
+        axes = self.order(node.operands[0].axes)
+        views = [aligner(self.order(part.axes), axes) for part in parts]
+        run = summing(node, axes, size(axes[-1]))
+        return Step(node, run, tuple(zip(parts, views, strict=True)), None)
 
     def _joiner(self, store: Store) -> Run:
         """What adds up the parts of a reduction: the reduction itself."""

@@ -8,6 +8,7 @@ in order.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -24,6 +25,18 @@ from tdsl.ops.base import Array, aligner
 
 Buffers = Mapping[str, Array]
 EVERYWHERE = slice(None)
+BUFFER = 1024
+"""Elements of NumPy's buffers: at most a row of most kernels, and enough for conversions."""
+
+
+@contextmanager
+def short_buffers() -> Iterator[None]:
+    """Operands that broadcast along a row are not repeated in NumPy's buffers, which takes as long again."""
+    old = np.setbufsize(BUFFER)
+    try:
+        yield
+    finally:
+        np.setbufsize(old)
 
 
 def run_kernel(kernel: TiledKernel, buffers: Buffers, threads: int) -> None:
@@ -33,7 +46,7 @@ def run_kernel(kernel: TiledKernel, buffers: Buffers, threads: int) -> None:
     tiles, shares = kernel.tiling.tiles, kernel.shares
 
     def work(numbers: Iterator[int]) -> None:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), short_buffers():
             worker = Worker(call)
             for number in numbers:
                 if shares:
