@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tdsl.backends.arrays import evaluate
+from tdsl.backends.numpy.cheaper import cheaper
 from tdsl.backends.numpy.code import code_of
 from tdsl.backends.numpy.functions import function_of
 from tdsl.backends.numpy.restrict import Restriction
@@ -63,7 +64,9 @@ class TiledKernel:
         own = {part.axis: part.tile for part in tiling.parts}
         self.axes = [own.get(axis, axis) for axis in tiling.axes]
         restricted = Restriction(tiling.parts)
-        self.targets = [self._target(store, restricted.node(store.node)) for store in kernel.stores]
+        nodes = [restricted.node(store.node) for store in kernel.stores]
+        new = cheaper(nodes)
+        self.targets = [self._target(*pair) for pair in zip(kernel.stores, map(new.get, nodes))]
         roots = [target.node for target in self.targets]
         plain = frozenset(t.node for t in self.targets if t.is_linear and not t.store.share)
         starts = {part.start.text: number for number, part in enumerate(tiling.parts)}

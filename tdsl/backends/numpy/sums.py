@@ -27,7 +27,12 @@ def is_inner(node: Node, order: Order) -> bool:
     if node.op is not sum_ or node.dtype not in (F32, F64):
         return False
     (x,), axes = node.operands, node["axes"]
-    return x.dtype == node.dtype and bool(x.axes) and order(x.axes)[-1] in axes and {*axes} <= {*x.axes}
+    return (
+        x.dtype == node.dtype
+        and bool(x.axes)
+        and order(x.axes)[-1] in axes
+        and {*axes} <= {*x.axes}
+    )
 
 
 def factors(node: Node, order: Order) -> tuple[Node, ...]:
