@@ -7,7 +7,9 @@ a NaN. A rule is a function of a node whose operands have been rewritten: the be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import isnan as isnan_
 
+from tdsl.ir.dtype import F32, F64
 from tdsl.ir.node import Node
 from tdsl.ir.rewrite import keep, rewrite
 from tdsl.ops import (
@@ -64,10 +66,10 @@ def _value(node: Node) -> float | None:
 
 
 def _bound(node: Node) -> Node | None:
-    """Where x > k, k, else x: the smaller of both; and where k > y for a y that is the larger one, so too."""
+    """Where x > k, k, else x: the smaller of both; so too where x has been kept above a smaller number."""
     condition, k, y = node.operands
     limit = _value(k)
-    if limit is None or limit != limit or condition.op not in (*ABOVE, *BELOW):
+    if limit is None or isnan_(limit) or condition.op not in (*ABOVE, *BELOW):
         return None
     x, against = condition.operands
     if against is not k or not (y is x or _is_bounded(y, x, limit)):
@@ -131,7 +133,7 @@ def _zero(node: Node) -> tuple[Node, Node, bool] | None:
 
 
 def _sum_of_selections(node: Node) -> Node | None:
-    """Two selections of 0 under the opposite conditions are one, and of one value so are any disjoint ones."""
+    """Two selections, else 0, under opposite conditions are one; so are disjoint ones of the same value."""
     first, second = (_zero(operand) for operand in node.operands)
     if first is None or second is None:
         return None
@@ -167,7 +169,7 @@ def _one_for_zero(node: Node) -> Node | None:
     condition, a, y = node.operands
     if condition.op is not equal or _value(a) != 1 or condition.operands[0] is not y:
         return None
-    is_float = _value(condition.operands[1]) == 0 and y.dtype.kind == "float"
+    is_float = _value(condition.operands[1]) == 0 and y.dtype in (F32, F64)
     return add(y, cast(condition, dtype=y.dtype)) if is_float else None
 
 

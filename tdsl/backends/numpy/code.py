@@ -7,19 +7,19 @@ gives a fresh array. What is the same for every tile is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tdsl.backends.numpy.functions import is_written
-from tdsl.backends.numpy.sums import factors, is_inner
+from tdsl.backends.numpy.one_hot import place_and_value
+from tdsl.backends.numpy.sums import Order, factors, is_inner
+from tdsl.backends.numpy.tiles import Part
 from tdsl.ir.node import Node, topological, uses
 from tdsl.ir.size import Atom, Size
 from tdsl.ops import erf, index, input_, numpy_dtype, where
 
-Order = Callable[[Sequence[Size]], tuple[Size, ...]]
 Operands = Mapping[Node, tuple[Node, ...]]
-
-
+WHOLE: frozenset[Size] = frozenset()
 TWICE = (where, erf)
 """Operations whose functions read an operand again after they have begun to write."""
 
@@ -37,53 +37,82 @@ class Memory:
 class Code:
     """What a kernel computes once, and on each tile; where values go that ufuncs compute.
 
-    `placed` are index maps that depend on where the tile lies; `sums` are those along the last axis, with
-    what they are computed from.
+    `held` is what depends on where the tile begins along the divided axis number `slowest` alone: it is
+    computed anew when that changes. `placed` are index maps that depend on where the tile lies. `merged`
+    are sums along the last axis and rows that are 0 but at one place, with what they are computed from.
     """
 
     once: tuple[Node, ...]
+    held: tuple[Node, ...]
     each: tuple[Node, ...]
+    slowest: int
     placed: frozenset[Node]
     scratch: dict[Node, Memory]
     direct: frozenset[Node]
-    sums: Operands
+    merged: Operands
 
 
 def code_of(
-    roots: Sequence[Node], tile: frozenset[Size], stored: frozenset[Node], order: Order
+    roots: Sequence[Node], parts: Sequence[Part], stored: frozenset[Node], order: Order
 ) -> Code:
-    """The code of these values; `tile` are axes and starts of a tile, and `stored` goes to results.
+    """The code of these values on a tile with these parts; `stored` goes to results.
 
     `order` sorts axes as they lie in memory.
     """
     every = topological(roots)
-    sums = _sums(every, roots, order)
-    merged = {node.operands[0] for node, parts in sums.items() if len(parts) > 1}
-    nodes = [node for node in every if node not in merged]
-    placed = frozenset(node for node in nodes if _is_placed(node, tile))
-    local = _local(every, tile) | placed
-    each = [node for node in nodes if node in local]
+    merged = _merged(every, roots, order)
+    inside = {node.operands[0] for node, given in merged.items() if given[0] not in node.operands}
+    nodes = [node for node in every if node not in inside]
+    marks = [frozenset((part.tile, part.start)) for part in parts]
+    placed = frozenset(node for node in nodes if _is_placed(node, WHOLE.union(*marks)))
+    along = [_local(every, mark) for mark in marks]
+    local = placed.union(*along)
+    slowest, held = _held(nodes, along, placed)
+    each = [node for node in nodes if node in local and node not in held]
     direct = frozenset(node for node in each if node in stored and is_written(node))
     return Code(
         tuple(node for node in nodes if node not in local),
+        tuple(node for node in nodes if node in held),
         tuple(each),
+        slowest,
         placed,
-        _scratch(each, frozenset(roots), direct, sums),
+        _scratch(each, frozenset(roots), direct, merged),
         direct,
-        sums,
+        merged,
     )
 
 
-def _sums(nodes: Sequence[Node], roots: Sequence[Node], order: Order) -> Operands:
-    """The sums along the last axis, each with its operand, or the factors of one that nobody else uses."""
+def _held(
+    nodes: Sequence[Node], along: Sequence[set[Node]], placed: frozenset[Node]
+) -> tuple[int, frozenset[Node]]:
+    """The divided axis along which alone most values lie that are computed, by number, and these values."""
+    alone = [
+        frozenset(
+            node
+            for node in nodes
+            if node in own and node not in placed
+            if not any(node in other for other in along if other is not own)
+        )
+        for own in along
+    ]
+    counts = [sum(node.op is not input_ for node in found) for found in alone]
+    if len(along) < 2 or not any(counts):
+        return 0, frozenset()
+    slowest = counts.index(max(counts))
+    return slowest, frozenset(node for node in alone[slowest] if node.op is not input_)
+
+
+def _merged(nodes: Sequence[Node], roots: Sequence[Node], order: Order) -> Operands:
+    """Sums and rows that are computed from others than their operands, where nobody else uses these."""
     counts = uses(nodes)
     found: dict[Node, tuple[Node, ...]] = {}
     for node in nodes:
-        if not is_inner(node, order):
-            continue
-        parts = factors(node, order)
-        is_shared = counts[node.operands[0]] > 1 or node.operands[0] in roots
-        found[node] = node.operands if is_shared else parts
+        is_own = bool(node.operands) and counts[node.operands[0]] == 1
+        is_own = is_own and node.operands[0] not in roots
+        if is_inner(node, order):
+            found[node] = factors(node, order) if is_own else node.operands
+        elif is_own and (pair := place_and_value(node, order)):
+            found[node] = pair
     return found
 
 
@@ -111,13 +140,13 @@ def _is_placed(node: Node, tile: frozenset[Size]) -> bool:
 
 
 def _scratch(
-    nodes: Sequence[Node], roots: frozenset[Node], direct: frozenset[Node], sums: Operands
+    nodes: Sequence[Node], roots: frozenset[Node], direct: frozenset[Node], merged: Operands
 ) -> dict[Node, Memory]:
     """The memory of each value that a ufunc computes, free again after the last use."""
     owners = {node: node for node in nodes}
     last: dict[Node, Node | None] = {}
     for node in nodes:
-        given = sums.get(node, node.operands)
+        given = merged.get(node, node.operands)
         if node.op.is_view and not is_written(node):
             owners[node] = next((owners[o] for o in given if o in owners), node)
         last |= {owners[operand]: node for operand in given if operand in owners}
@@ -126,7 +155,7 @@ def _scratch(
     free: list[Memory] = []
     count = 0
     for node in nodes:
-        given = sums.get(node, node.operands)
+        given = merged.get(node, node.operands)
         dying = dict.fromkeys(owners[operand] for operand in given if operand in owners)
         left = [found[owner] for owner in dying if owner in found and last[owner] is node]
         kind = (frozenset(node.axes), numpy_dtype(node.dtype).itemsize)

@@ -24,8 +24,8 @@ ERF = (
     1.1283792474676235, 0.10276986150710817, -0.00019528187838613472, -0.0006148442391412439,
     8.459925714610577e-05, -4.795190536873383e-06, 2.7636330464539983e-08, 5.419301225606365e-09,
 )  # fmt: skip
-"""atanh(erf(x)) / x as a polynomial in x^2, lowest power first: the one whose largest error of tanh(x p(x^2)),
-relative to erf(x), is the least on [-4, 4]."""
+"""The polynomial p, lowest power first, whose tanh(x p(x^2)) is the closest to erf(x), relative to it, on
+[-4, 4]."""
 
 
 def function_of(node: Node) -> Function | None:

@@ -8,12 +8,14 @@ order of memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tdsl.backends.arrays import evaluate
 from tdsl.backends.numpy.cheaper import cheaper
 from tdsl.backends.numpy.code import code_of
 from tdsl.backends.numpy.functions import function_of
+from tdsl.backends.numpy.one_hot import one_hot
 from tdsl.backends.numpy.restrict import Restriction
 from tdsl.backends.numpy.sums import summing
 from tdsl.backends.numpy.tiles import Lengths, Starts, Tiling
@@ -21,8 +23,8 @@ from tdsl.backends.numpy.views import is_linear, reader, writer
 from tdsl.fusion.kernel import Kernel, Store
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size, name
-from tdsl.ops import input_, numpy_dtype
-from tdsl.ops.base import Aligner, aligner
+from tdsl.ops import input_, numpy_dtype, where
+from tdsl.ops.base import Aligner, aligner, shape_of
 
 PARTS = name("parts")
 Values = dict[Node, Any]
@@ -66,12 +68,14 @@ class TiledKernel:
         restricted = Restriction(tiling.parts)
         nodes = [restricted.node(store.node) for store in kernel.stores]
         new = cheaper(nodes)
-        self.targets = [self._target(*pair) for pair in zip(kernel.stores, map(new.get, nodes))]
+        pairs = zip(kernel.stores, nodes, strict=True)
+        self.targets = [self._target(store, new[node]) for store, node in pairs]
         roots = [target.node for target in self.targets]
         plain = frozenset(t.node for t in self.targets if t.is_linear and not t.store.share)
         starts = {part.start.text: number for number, part in enumerate(tiling.parts)}
-        marks = frozenset((*self.places, *(part.start for part in tiling.parts)))
-        self.code = code_of(roots, marks, plain, self.order)
+        self.code = code_of(roots, tiling.parts, plain, self.order)
+        tiles = tiling.tiles
+        self.tiles = sorted(tiles, key=itemgetter(self.code.slowest)) if self.code.held else tiles
         self.joiners = {store: self._joiner(store) for store in kernel.stores if store.share}
         self.numbers = self._numbers()
         given = [node for node in self.code.each if node.op is input_]
@@ -79,7 +83,9 @@ class TiledKernel:
         self.cuts = {n: self.cut(self.order(n.axes)) for n in given if n not in self.starts}
         self.readers = self._readers()
         self.first = self._steps(self.code.once, ())
-        self.steps = {lengths: self._steps(self.code.each, lengths) for lengths in self._lengths()}
+        shapes = self._lengths()
+        self.held = {lengths: self._steps(self.code.held, lengths) for lengths in shapes}
+        self.steps = {lengths: self._steps(self.code.each, lengths) for lengths in shapes}
 
     def size(self, size: Size) -> int:
         """The value of a size that is the same for all tiles."""
@@ -141,8 +147,8 @@ class TiledKernel:
         return [self._step(node, size) for node in nodes if node.op is not input_]
 
     def _step(self, node: Node, size: Sizes) -> Step:
-        if node in self.code.sums:
-            return self._sum(node, self.code.sums[node], size)
+        if node in self.code.merged:
+            return self._merged(node, self.code.merged[node], size)
         order, function, turn = self.order(node.axes), function_of(node), None
         found = [self.order(operand.axes) for operand in node.operands]
         if function is not None:
@@ -153,11 +159,16 @@ class TiledKernel:
             function = None if node in self.code.placed else node.op.evaluate(node, size)
         return Step(node, function, tuple(zip(node.operands, views, strict=True)), turn)
 
-    def _sum(self, node: Node, parts: Sequence[Node], size: Sizes) -> Step:
-        axes = self.order(node.operands[0].axes)
-        views = [aligner(self.order(part.axes), axes) for part in parts]
-        run = summing(node, axes, size(axes[-1]))
-        return Step(node, run, tuple(zip(parts, views, strict=True)), None)
+    def _merged(self, node: Node, given: Sequence[Node], size: Sizes) -> Step:
+        """A sum or a one-hot row from what it is computed from."""
+        if node.op is where:
+            axes = self.order(node.axes)
+            run, along = one_hot(shape_of(axes, size), numpy_dtype(node.dtype)), axes[:-1]
+        else:
+            along = self.order(node.operands[0].axes)
+            run = summing(node, along, size(along[-1]))
+        views = [aligner(self.order(operand.axes), along) for operand in given]
+        return Step(node, run, tuple(zip(given, views, strict=True)), None)
 
     def _joiner(self, store: Store) -> Run:
         """What adds up the parts of a reduction: the reduction itself."""

@@ -31,7 +31,7 @@ BUFFER = 1024
 
 @contextmanager
 def short_buffers() -> Iterator[None]:
-    """Operands that broadcast along a row are not repeated in NumPy's buffers, which takes as long again."""
+    """NumPy does not repeat what broadcasts along a row in its buffers, which would take as long again."""
     old = np.setbufsize(BUFFER)
     try:
         yield
@@ -43,7 +43,7 @@ def run_kernel(kernel: TiledKernel, buffers: Buffers, threads: int) -> None:
     """Compute on these buffers, by name."""
     with np.errstate(all="ignore"):
         call = Call(kernel, buffers)
-    tiles, shares = kernel.tiling.tiles, kernel.shares
+    tiles, shares = kernel.tiles, kernel.shares
 
     def work(numbers: Iterator[int]) -> None:
         with np.errstate(all="ignore"), short_buffers():
@@ -97,6 +97,7 @@ class Worker:
         self.call, self.kernel = call, call.kernel
         self.values = dict(call.values)
         self.scratch: dict[Lengths, Values] = {}
+        self.held: tuple[Lengths, int] | None = None
 
     def program(self, number: int, tiles: Sequence[Starts]) -> None:
         """Compute the tiles of a program, and the sums of their parts."""
@@ -123,6 +124,10 @@ class Worker:
             values[node] = array[_key(cut, slices)]
         for node, number in kernel.starts.items():
             values[node] = np.int64(starts[number])
+        key = (lengths, starts[kernel.code.slowest] if starts else 0)
+        if kernel.code.held and self.held != key:
+            compute(kernel.held[lengths], values, {}, kernel.size)
+            self.held = key
         written = self.scratch.get(lengths)
         if written is None:
             written = self.scratch[lengths] = self._scratch(lengths)

@@ -1,4 +1,4 @@
-"""Sums of floats along the last axis in memory, by inner products: a pass less, and half the time of the rest.
+"""Sums of floats along the last axis in memory, by inner products: fewer passes, and faster ones.
 
 In: a sum, and the order in which axes lie in memory. Out: a function of arrays. Between: what is
 summed along other axes is NumPy's own reduction of what is left.
@@ -65,10 +65,10 @@ def inner(x: Array, y: Array) -> Array:
         return _product(x, y)
     whole = count - count % PIECE
     pieces = _product(*(a[..., :whole].reshape(*a.shape[:-1], -1, PIECE) for a in (x, y)))
-    total = np.add.reduce(pieces, axis=-1)
+    total: Array = np.add.reduce(pieces, axis=-1)
     return total if whole == count else total + _product(x[..., whole:], y[..., whole:])
 
 
 def _product(x: Array, y: Array) -> Array:
-    found: Array = np.matmul(x[..., None, :], y[..., :, None])[..., 0, 0]
-    return found
+    found: Array = np.matmul(x[..., None, :], y[..., :, None])
+    return found[..., 0, 0]
