@@ -10,12 +10,10 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from tdsl.backends.arrays import Arrays
 from tdsl.backends.c.module import PROGRAMS_NAME
 from tdsl.backends.numpy.kernel import TiledKernel
-from tdsl.backends.numpy.run import run_kernel
+from tdsl.backends.numpy.run import quiet, run_kernel
 from tdsl.backends.numpy.tiles import MOST_PROGRAMS, Tiling, tiling
 from tdsl.backends.threads import SMALL, THREADS
 from tdsl.fusion.kernel import Kernel
@@ -44,6 +42,10 @@ class Executable:
 
     def run(self, given: Sequence[Any]) -> list[Any]:
         """The results on these arguments."""
+        with quiet():
+            return self._run(given)
+
+    def _run(self, given: Sequence[Any]) -> list[Any]:
         memory = {param.name: value for param, value in zip(self.plan.params, given, strict=True)}
         memory |= {name: make() for name, make in self.makers}
         views = {name: self.arrays.view(array) for name, array in memory.items()}
@@ -52,8 +54,7 @@ class Executable:
                 threads = THREADS.count if self._is_large(step) else 1
                 run_kernel(step, views, threads)
             else:
-                with np.errstate(all="ignore"):
-                    self.arrays.call(step, memory, self.size)
+                self.arrays.call(step, memory, self.size)
                 views |= {s.buffer: self.arrays.view(memory[s.buffer]) for s in step.stores}
         return [memory[name] for name in self.plan.results]
 
