@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tdsl.backends.numpy import select as selection
-from tdsl.backends.numpy.select import select
+from tdsl.backends.numpy.select import SMALL, select
 from tdsl.ir.dtype import BOOL, F32, Dtype
 from tdsl.ir.node import Kernel as Function
 from tdsl.ir.node import Node, remake
@@ -67,16 +66,17 @@ def sign_of(x: Any, out: Any = None) -> Any:
 
 def at_least(x: Any, y: Any, out: Any = None) -> Any:
     """`numpy.maximum` of floats; NumPy is slow where one of them is a number."""
-    if out is None or out.size < selection.SMALL or (x.ndim and y.ndim):
-        return np.maximum(x, y, out=out)
-    return np.clip(x, y, np.inf, out=out) if x.ndim else np.clip(y, x, np.inf, out=out)
+    return np.maximum(_row(x, out), _row(y, out), out=out)
 
 
 def at_most(x: Any, y: Any, out: Any = None) -> Any:
     """`numpy.minimum` of floats; NumPy is slow where one of them is a number."""
-    if out is None or out.size < selection.SMALL or (x.ndim and y.ndim):
-        return np.minimum(x, y, out=out)
-    return np.clip(x, -np.inf, y, out=out) if x.ndim else np.clip(y, -np.inf, x, out=out)
+    return np.minimum(_row(x, out), _row(y, out), out=out)
+
+
+def _row(x: Any, out: Any) -> Any:
+    """A number that meets large arrays, as often as it stands in a row."""
+    return x if x.ndim or out is None or out.size < SMALL else np.full(out.shape[-1:], x)
 
 
 def erf_of(x: Any, out: Any = None) -> Any:

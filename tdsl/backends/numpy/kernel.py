@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tdsl.backends import threads
 from tdsl.backends.arrays import evaluate
 from tdsl.backends.numpy import select
 from tdsl.backends.numpy.cheaper import cheaper
@@ -58,6 +59,18 @@ class Target(NamedTuple):
     is_linear: bool
 
 
+class Write(NamedTuple):
+    """A store of each tile's own, and the place of its value.
+
+    `is_direct`: the value is computed where it is stored; `is_once`: it is the same for all tiles.
+    """
+
+    target: Target
+    place: int
+    is_direct: bool
+    is_once: bool
+
+
 class TiledKernel:
     """A kernel for given sizes."""
 
@@ -66,6 +79,7 @@ class TiledKernel:
     ) -> None:
         self.kernel, self.tiling, self.sizes = kernel, tiling, sizes
         self.shares = list(tiling.shares(programs)) if tiling.is_walked else []
+        self.is_large = prod(map(self.size, tiling.axes)) >= threads.SMALL
         self.divided = {part.tile: number for number, part in enumerate(tiling.parts)}
         own = {part.axis: part.tile for part in tiling.parts}
         self.axes = [own.get(axis, axis) for axis in tiling.axes]
@@ -89,6 +103,7 @@ class TiledKernel:
         self.first: list[Step] = []
         self._prepare()
         self.programs = {lengths: self._program(lengths) for lengths in self._lengths()}
+        self.writes = [Write(one, *self._write(one)) for one in self.targets if not one.store.share]
 
     def size(self, size: Size) -> int:
         """The value of a size that is the same for all tiles."""
@@ -127,6 +142,11 @@ class TiledKernel:
         order = store.node.axes if store.share else own
         view = writer(store, order, self.size) if linear else None
         return Target(store, node, own, self._cut(axes), view, linear)
+
+    def _write(self, one: Target) -> tuple[int, bool, bool]:
+        is_first = one is next(other for other in self.targets if other.node is one.node)
+        is_direct = one.node in self.code.direct and one.is_linear and is_first
+        return self.place(one.node), is_direct, one.node in self.once
 
     def _lengths(self) -> set[Lengths]:
         """The shapes of tiles; a program without tiles has an empty one."""

@@ -79,26 +79,19 @@ class Call:
                 self.cuts.append((place, array, cut))
         compute(kernel.first, contents, self.resolved)
         self.stores: list[tuple[Target, Array, int]] = []
-        for one in kernel.targets:
-            if not one.store.share:
-                self._prepare(one)
+        for one, place, is_direct, is_once in kernel.writes:
+            array = buffers[one.store.buffer]
+            array = one.view(array) if one.view else array
+            if is_direct:
+                self.cuts.append((place, array, one.cut))
+            elif is_once:
+                store(kernel, one, array, contents[place], (EVERYWHERE,) * len(one.axes))
+            else:
+                self.stores.append((one, array, place))
 
     def resolved(self, node: Node) -> Run:
         """The function of a value that is the same for all tiles."""
         return self.kernel.resolved(node, self.kernel.size)
-
-    def _prepare(self, one: Target) -> None:
-        """Find the place of a store; what is known already is stored."""
-        kernel, place = self.kernel, self.kernel.place(one.node)
-        array = self.buffers[one.store.buffer]
-        if one.view:
-            array = one.view(array)
-        if one.node in kernel.code.direct and all(place != other for other, *_ in self.cuts):
-            self.cuts.append((place, array, one.cut))
-        elif one.node in kernel.once:
-            store(kernel, one, array, self.contents[place], (EVERYWHERE,) * len(one.axes))
-        else:
-            self.stores.append((one, array, place))
 
 
 class Worker:
