@@ -33,6 +33,8 @@ from tdsl.ops import input_, numpy_dtype, where
 from tdsl.ops.base import Aligner, aligner, shape_of
 
 PARTS = name("parts")
+KEPT = 1 << 12
+"""The most functions of single tiles that are kept: to find one takes longer than to run it."""
 Sizes = Callable[[Size], int]
 Axes = tuple[Size, ...]
 Cut = tuple[int | None, ...]
@@ -100,6 +102,7 @@ class TiledKernel:
         self.starts = self._starts()
         self.reads = self._reads()
         self.known: set[int] = set()
+        self._resolved: dict[tuple[Node, Lengths, Starts], Run] = {}
         self.first: list[Step] = []
         self._prepare()
         self.programs = {lengths: self._program(lengths) for lengths in self._lengths()}
@@ -248,6 +251,17 @@ class TiledKernel:
     def resolved(self, node: Node, size: Sizes) -> Run:
         """The operation's function, which takes operands as the node has them."""
         return turned(node.op.evaluate(node, size), aligner(node.axes, self.order(node.axes)))
+
+    def resolved_at(self, node: Node, lengths: Lengths, starts: Starts) -> Run:
+        """The same for a function that depends on where the tile lies; those of small values are kept."""
+        key = (node, lengths, starts)
+        run = self._resolved.get(key)
+        if run is None:
+            size = self.sizes_at(lengths, starts)
+            run = self.resolved(node, size)
+            if len(self._resolved) < KEPT and prod(map(size, node.axes)) < select.SMALL:
+                self._resolved[key] = run
+        return run
 
     def _merged(
         self, node: Node, given: Sequence[Node], size: Sizes

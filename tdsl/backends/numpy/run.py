@@ -131,7 +131,7 @@ class Worker:
         program = kernel.programs[lengths]
 
         def resolved(node: Node) -> Run:
-            return kernel.resolved(node, kernel.sizes_at(lengths, starts))
+            return kernel.resolved_at(node, lengths, starts)
 
         if self.bound != lengths:
             self.bound, self.held = lengths, None
