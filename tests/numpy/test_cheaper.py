@@ -60,6 +60,7 @@ RULES: dict[str, tuple[Node, int]] = {
     "not disjoint": (add(where(C, X, ZERO), where(D, X, ZERO)), 2),
     "sigmoid": (div(where(less(X, ZERO), E, ONE), add(ONE, E)), 0),
     "y log y": (where(equal(Y, ZERO), ZERO, mul(Y, SAFE)), 0),
+    "a product with a row": (neg(mul(V, X)), 0),
     "a row": (neg(where(C, V, ZERO)), 1),
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from tdsl.ops import (
     bitnot,
     bitor,
     cast,
+    clamp,
     constant,
     div,
     equal,
@@ -75,6 +76,20 @@ def _bound(node: Node) -> Node | None:
     if against is not k or not (y is x or _is_bounded(y, x, limit)):
         return None
     return minimum(y, k) if condition.op in ABOVE else maximum(y, k)
+
+
+def _clamped(node: Node) -> Node | None:
+    """The larger of k and of the smaller of x and a number not below k: one operation."""
+    inner, low = node.operands
+    limit = _value(low)
+    if limit is None or inner.op is not minimum or not (inner.axes and node.dtype in (F32, F64)):
+        return None
+    high = _value(inner.operands[1])
+    return (
+        clamp(inner.operands[0], low, inner.operands[1])
+        if high is not None and high >= limit
+        else None
+    )
 
 
 def _is_bounded(y: Node, x: Node, limit: float) -> bool:
@@ -186,12 +201,17 @@ def _y_log_y(node: Node) -> Node | None:
 
 
 def _negated(node: Node) -> Node | None:
-    """The negation of a number or a row is cheaper than that of what is selected from it."""
-    found = _zero(node.operands[0])
+    """The negation of a number or a row is cheaper than that of a product with it, or a selection of it."""
+    (x,) = node.operands
+    if x.op is mul:
+        for factor, other in (x.operands, x.operands[::-1]):
+            if len(factor.axes) < len(node.axes) == len(other.axes):
+                return mul(other, neg(factor))
+    found = _zero(x)
     if found is None or len(found[1].axes) == len(node.axes):
         return None
     condition, value, is_second = found
-    zero = node.operands[0].operands[2 if is_second else 1]
+    zero = x.operands[2 if is_second else 1]
     return where(condition, neg(value), zero) if is_second else where(condition, zero, neg(value))
 
 
@@ -200,4 +220,5 @@ RULES: dict[str, tuple[Rule, ...]] = {
     add.name: (_sum_of_selections,),
     div.name: (_sigmoid,),
     neg.name: (_negated,),
+    maximum.name: (_clamped,),
 }

@@ -17,7 +17,7 @@ from tdsl.backends.numpy.select import SMALL, select
 from tdsl.ir.dtype import BOOL, F32, Dtype
 from tdsl.ir.node import Kernel as Function
 from tdsl.ir.node import Node, remake
-from tdsl.ops import cast, erf, input_, maximum, minimum, numpy_dtype, rsqrt, sign, where
+from tdsl.ops import cast, clamp, erf, input_, maximum, minimum, numpy_dtype, rsqrt, sign, where
 
 ERF = (
     1.1283792474676235, 0.10276986150710817, -0.00019528187838613472, -0.0006148442391412439,
@@ -74,6 +74,11 @@ def at_most(x: Any, y: Any, out: Any = None) -> Any:
     return np.minimum(_row(x, out), _row(y, out), out=out)
 
 
+def between(x: Any, low: Any, high: Any, out: Any = None) -> Any:
+    """`numpy.clip` of floats: no less than the one, and then no more than the other."""
+    return np.clip(x, low, high, out=out)
+
+
 def _row(x: Any, out: Any) -> Any:
     """A number that meets large arrays, as often as it stands in a row."""
     return x if x.ndim or out is None or out.size < SMALL else np.full(out.shape[-1:], x)
@@ -122,8 +127,9 @@ _OWN: dict[str, Callable[[Node], Function | None]] = {
     sign.name: lambda node: sign_of if _is_float(node) else None,
     maximum.name: lambda node: at_least if _is_float(node) else None,
     minimum.name: lambda node: at_most if _is_float(node) else None,
+    clamp.name: lambda node: between if _is_float(node) else None,
     erf.name: lambda node: erf_of if node.dtype == F32 else None,
     rsqrt.name: lambda node: rsqrt_of,
     cast.name: _conversion,
 }
-_WRITE = frozenset((select, sign_of, at_least, at_most, erf_of, rsqrt_of))
+_WRITE = frozenset((select, sign_of, at_least, at_most, between, erf_of, rsqrt_of))
