@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tdsl.backends.numpy import execute, run, select, tiles
+from tdsl.backends import threads
+from tdsl.backends.numpy import execute, functions, select, tiles
 from tdsl.backends.numpy.execute import Executable
 from tests.processor import Executor
 
@@ -19,7 +20,7 @@ def small_tiles(elements: int = 4, programs: int = 3) -> Iterator[None]:
         patch.setattr(tiles, "ELEMENTS", elements)
         patch.setattr(tiles, "LINE", 1)
         patch.setattr(execute, "MOST_PROGRAMS", programs)
-        for part in (execute, run, select):
+        for part in (functions, select, threads):
             patch.setattr(part, "SMALL", 0)
         yield
 

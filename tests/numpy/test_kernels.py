@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tdsl.backends.arrays import NUMPY
-from tdsl.backends.numpy.code import function_of
 from tdsl.backends.numpy.execute import Executable
+from tdsl.backends.numpy.functions import function_of
 from tdsl.backends.numpy.kernel import TiledKernel
 from tdsl.backends.numpy.select import select
 from tdsl.fusion.kernel import Stage
