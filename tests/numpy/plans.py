@@ -25,5 +25,10 @@ def small_tiles(elements: int = 4, programs: int = 3) -> Iterator[None]:
         yield
 
 
-TILED = Executor(lambda plan, sizes, arrays: Executable(plan, sizes, arrays).run, small_tiles)
+TILED = Executor(
+    "numpy",
+    lambda plan, sizes, arrays: Executable(plan, sizes, arrays).run,
+    small_tiles,
+    lambda: small_tiles(64),
+)
 run_plan, assert_plan_is_right = TILED.run_plan, TILED.assert_plan_is_right

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from tdsl.backends.torch_dtype import torch_dtype
+from tdsl.runtime.arguments import dtype_named
 from tdsl.runtime.definition import Mode, Run, Specialisation
 from tdsl.runtime.torch.kernel import is_compiled, run_kernel, scale_gradients
 from tdsl.runtime.torch.memory import (
@@ -79,7 +81,7 @@ def _all_tensors(values: Sequence[Any]) -> list[Tensor]:
     return [
         value
         if isinstance(value, Tensor)
-        else like.new_full((), number_of(value), dtype=getattr(torch, value.dtype.name))
+        else like.new_full((), number_of(value), dtype=torch_dtype(str(dtype_named(value.dtype))))
         for value in values
     ]
 

@@ -18,6 +18,7 @@ import torch
 
 from tdsl.backends import pool
 from tdsl.backends.arrays import NUMPY, Sizes
+from tdsl.backends.torch_dtype import torch_dtype
 from tdsl.backends.triton.library import library_call
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
@@ -25,7 +26,7 @@ from tdsl.ops import numpy_dtype
 from tdsl.runtime.arguments import Array, dtype_named
 from tdsl.runtime.definition import remember
 from tdsl.runtime.native import prepare
-from tdsl.runtime.torch.memory import Callee, Tensor, tensor_of, torch_dtype
+from tdsl.runtime.torch.memory import Callee, Tensor, tensor_of
 
 HUGE = 4 << 20
 """Bytes from which a fresh result is worth large pages, as NumPy's are."""
