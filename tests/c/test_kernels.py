@@ -9,13 +9,12 @@ from tdsl.ops import Pointwise
 from tests.c.plans import C, assert_plan_is_right, small_blocks
 from tests.kernels.reference import ROWS, Row
 from tests.ops.graphs import OPERATIONS
-from tests.processor import DTYPES
+from tests.processor import each_function
 from tests.triton.test_kernels import graph_of, rotated
 
 
 @pytest.mark.parametrize("stage", ["forward", "backward"])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("row", [rotated(row) for row in ROWS], ids=lambda row: row.id)
+@each_function
 def test_kernels_are_the_interpreters(row: Row, dtype: str, stage: Stage) -> None:
     C.check_row(row, dtype, stage)
 

@@ -18,17 +18,16 @@ from tdsl.ops import Pointwise, where
 from tests.kernels.reference import ROWS, Row
 from tests.numpy.plans import TILED, assert_plan_is_right, small_tiles
 from tests.ops.graphs import OPERATIONS, concrete
-from tests.processor import DTYPES
+from tests.processor import each_function
 from tests.triton.test_catalogue import points
-from tests.triton.test_kernels import graph_of, rotated
+from tests.triton.test_kernels import graph_of
 
 DIVIDED = ("softmax", "norms", "losses", "activations", "rope", "optimizers")
 """The library's files of which every kernel is divided into tiles."""
 
 
 @pytest.mark.parametrize("stage", ["forward", "backward"])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("row", [rotated(row) for row in ROWS], ids=lambda row: row.id)
+@each_function
 def test_kernels_are_the_interpreters(row: Row, dtype: str, stage: Stage) -> None:
     TILED.check_row(row, dtype, stage)
 

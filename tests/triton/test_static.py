@@ -6,8 +6,10 @@ The figures for sm_90 stand in golden/figures.json, which `--update-golden` alon
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,17 @@ from tdsl.fusion.schedule import Schedule
 from tdsl.ir.dtype import F64, item_bytes
 from tdsl.ops import index, take
 from tests.kernels.reference import ROWS, Row
-from tests.triton.large import Case, Made, cases, is_image, kernels, planned, representatives
+from tests.triton.large import (
+    Case,
+    Made,
+    cases,
+    is_image,
+    kernels,
+    others,
+    planned,
+    representatives,
+)
+from tests.triton.once import compile_once
 
 GOLDEN = Path(__file__).parent / "golden" / "figures.json"
 SECONDS = 5.0
@@ -49,28 +61,39 @@ class Figures:
         return LANES.get(self.compiled.target, 32) * self.made.request.num_warps
 
 
-@cache
-def built(*, everything: bool) -> tuple[Figures, ...]:
-    """The kernels of the library, compiled; a text with the same promises once."""
-    rows = (
-        [row for row in ROWS if row not in representatives()] if everything else representatives()
-    )
-    made = [one for case in cases(rows) for one in kernels(case)]
-    once = {repr(one.request): one for one in made}
-    found = compile_many([one.request for one in once.values()])
+def built(wanted: Sequence[Case]) -> tuple[Figures, ...]:
+    """The kernels of the library, compiled; those that are the same once."""
+    made = [one for case in wanted for one in kernels(case)]
+    found = compile_once([one.request for one in made])
     return tuple(
         Figures(one, compiled, machine_code.read(compiled))
-        for one, compiled in zip(once.values(), found, strict=True)
+        for one, compiled in zip(made, found, strict=True)
     )
+
+
+DAYS = 5 if os.environ.get("CI") else 25
+"""In how many days the rest takes its turn, where it is not asked for."""
+WANTED: dict[str, Callable[[], list[Case]]] = {
+    "sm_90": lambda: cases(ROWS),
+    "some of the rest": lambda: others(ROWS, date.today().toordinal(), DAYS),
+    "the rest": lambda: others(ROWS),
+}
+
+
+@cache
+def figures_of(name: str) -> tuple[Figures, ...]:
+    return built(WANTED[name]())
 
 
 @pytest.fixture(
     scope="module",
-    params=[False, pytest.param(True, marks=pytest.mark.nightly)],
-    ids=["representatives", "the others"],
+    params=[
+        name if name != "the rest" else pytest.param(name, marks=pytest.mark.nightly)
+        for name in WANTED
+    ],
 )
 def figures(request: pytest.FixtureRequest) -> tuple[Figures, ...]:
-    return built(everything=request.param)
+    return figures_of(request.param)
 
 
 def broken(figures: tuple[Figures, ...], law: Callable[[Figures], Any]) -> list[tuple[str, Any]]:
@@ -171,10 +194,11 @@ def summary(one: Figures) -> dict[str, Any]:
 
 
 def test_figures_do_not_rise(request: pytest.FixtureRequest) -> None:
+    often = {case.id for case in cases(representatives())}
     found = {
         one.made.id: summary(one)
-        for one in built(everything=False)
-        if one.made.id.rpartition("-")[0].endswith("sm_90")
+        for one in reversed(figures_of("sm_90"))  # of rows with one name the first
+        if one.made.id.rpartition("-")[0] in often
     }
     if request.config.getoption("--update-golden"):
         GOLDEN.parent.mkdir(exist_ok=True)
