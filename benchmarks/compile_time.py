@@ -2,7 +2,8 @@
 
 Prints the import of tdsl, parsing and elaborating each library file, deriving and simplifying backwards,
 compiling the library's files of C from scratch and loading them from the cache of another process,
-and a cached call on tiny arrays beside the same NumPy written by hand. Medians of repeated runs.
+compiling 30 functions in C one after another and at once, and a cached call on tiny arrays beside the same
+NumPy written by hand. Medians of repeated runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import tdsl
-from benchmarks.goals import COMPILING, compile_goals, told
+from benchmarks.goals import AT_ONCE, COMPILING, ONE_BY_ONE, compile_goals, told
 from benchmarks.machine import keep
 from benchmarks.summary import Row
 from tdsl.data import data_path
@@ -31,6 +34,8 @@ from tdsl.syntax.elaboration.entry import check_program, elaborate
 from tdsl.syntax.elaboration.program import load_program
 from tdsl.transforms.differentiate import vjp
 
+NUMBERS = count(1)
+"""One for each function that is compiled: none is found in the cache."""
 BACKWARDS = (("softmax", "softmax"), ("norms", "rms_norm"), ("norms", "layer_norm"))
 
 
@@ -78,6 +83,23 @@ def files_of_c() -> Iterator[tuple[str, float]]:
             yield f"{what}, the slowest", max(times)
 
 
+def thirty_functions(*, at_once: bool) -> float:
+    """Milliseconds from the text of a module to its 30 libraries, none of which is in the cache."""
+    line = "def f{0}(x: f32[N, D]) -> f32[N, D]:\n    return softmax(x * {0}e-9, axis=D)\n"
+
+    def run() -> None:
+        seed = time.time_ns() % 1_000_000
+        text = "\n".join(line.format(f"{next(NUMBERS)}{seed}") for _ in range(30))
+        begun = []
+        for function in tdsl.compile(text):  # type: ignore[union-attr]
+            begun += function.lower("f32[4096, 512]").compile()
+            if not at_once:
+                wait(begun)
+        wait(begun)
+
+    return milliseconds(run, 3)
+
+
 def call_overhead() -> tuple[float, float]:
     """Microseconds of a cached call on 4x8 floats, and of the same NumPy by hand.
 
@@ -119,6 +141,10 @@ def rows() -> list[tuple[str, float, str]]:
         graph = elaborate(program, name, ranks={"B": 1, "A": 2}, dtypes={"T": F32})
         found.append((f"derive and simplify {name}", milliseconds(lambda g=graph: vjp(g)), "ms"))  # type: ignore[misc]
     found += [(what, value, "ms") for what, value in files_of_c()]
+    found += [
+        (ONE_BY_ONE, thirty_functions(at_once=False), "ms"),
+        (AT_ONCE, thirty_functions(at_once=True), "ms"),
+    ]
     ours, theirs = call_overhead()
     found += [
         ("cached call of rms_norm, 4x8", ours, "us"),

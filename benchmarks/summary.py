@@ -38,6 +38,16 @@ def means(rows: Sequence[Row], size: str, stage: str) -> dict[str, tuple[float, 
     return {name: (geometric_mean(ratios), len(ratios)) for name, ratios in found.items()}
 
 
+def over(rows: Sequence[Row], size: str, stage: str, slow: str, fast: str) -> float:
+    """The geometric mean of the ratios of two variants, over the functions that both have."""
+    times: dict[str, dict[str, float]] = {slow: {}, fast: {}}
+    for row in rows:
+        if row["size"] == size and row["stage"] == stage and row["variant"] in times:
+            times[row["variant"]][row["function"]] = row["ms"]
+    both = times[slow].keys() & times[fast].keys()
+    return geometric_mean(times[slow][name] / times[fast][name] for name in both)
+
+
 def copies(rows: Sequence[Row], size: str, stage: str) -> list[tuple[float, str]]:
     """How many times as long as a copy of its compulsory bytes each function takes, the worst first."""
     own = [r for r in rows if r["size"] == size and r["stage"] == stage and r["variant"] == "tdsl"]
@@ -65,6 +75,8 @@ def lines(rows: Sequence[Row], peers: Sequence[str]) -> Iterator[str]:
             worst = ", ".join(f"{name} {ratio:.2f}" for ratio, name in ratios[:5])
             mean = geometric_mean(ratio for ratio, _ in ratios)
             yield f"  {mean:.2f} x a copy of the same bytes; the most: {worst}"
+            if {"numpy", "tiled"} <= {*found}:
+                yield f"  numpy over tiled: {over(rows, size, stage, 'numpy', 'tiled'):.2f} x"
     found_slower = list(slower(rows, peers))
     yield f"slower than a peer, beyond the paired 95 % interval: {len(found_slower)}"
     yield from (f"  {line}" for line in found_slower)

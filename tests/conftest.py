@@ -13,7 +13,7 @@ from hypothesis import settings
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # Most tests are about what comes before code is generated. Compiling each of their functions would take
-# an hour, so that they run by the interpreter; tests of the backends pin theirs.
+# an hour, so that they run by the interpreter; tests of the backends and of torch pin theirs.
 os.environ.setdefault("TDSL_BACKEND", "interpreter")
 
 settings.register_profile("default", deadline=None)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tdsl.backends.arrays import NUMPY, Arrays
+from tdsl.backends.threads import THREADS
 from tdsl.errors import TdslError
 from tdsl.fusion.kernel import Stage
 from tdsl.fusion.plan import Plan, make_plan
@@ -22,21 +23,24 @@ from tdsl.ops import Operation, Pointwise, argmax, argmin, input_
 from tdsl.runtime.definition import Run
 from tdsl.runtime.pipeline import executable
 from tdsl.transforms.inline import inline_calls
-from tests.kernels.reference import Row
+from tests.kernels.reference import ROWS, Row
 from tests.ops.graphs import EMPTY, SIZES, concrete, fill, inputs
-from tests.triton.plans import Array, assert_same
+from tests.triton.plans import Array, assert_interpreters, assert_same
 from tests.triton.test_catalogue import LONG, ONES, points
 from tests.triton.test_kernels import graph_of
 
+STAGES: tuple[Stage, ...] = ("forward", "backward")
 DTYPES = ("f64", "f32", "bf16")
 
 
 @dataclass(frozen=True)
 class Executor:
-    """How plans are run, and settings under which even small arrays take several parts."""
+    """How plans are run; settings under which small arrays take several parts, and several threads."""
 
+    backend: str
     prepare: Callable[[Plan, Mapping[str, int], Arrays], Run]
     small: Callable[[], AbstractContextManager[None]]
+    shared: Callable[[], AbstractContextManager[None]]
 
     def run_plan(
         self,
@@ -59,15 +63,27 @@ class Executor:
     ) -> None:
         """The plan's results are the interpreter's."""
         found = self.run_plan(function, sizes, arrays, stage)
-        expected = executable(function, sizes).run(arrays)
-        for actual, wanted in zip(found, expected, strict=True):
-            assert_same(actual, wanted, dtype, condition)
+        assert_interpreters(found, function, sizes, arrays, dtype, condition)
 
     def check_row(self, row: Row, dtype: str, stage: Stage) -> None:
         """A function of the library, or its backward."""
         graph, sizes, arrays = graph_of(row, dtype, stage)
         condition = "gradient" if stage == "backward" and dtype != "bf16" else "value"
         self.assert_plan_is_right(graph, sizes, arrays, dtype, stage, condition)
+
+    def check_threads(self, threads: int) -> None:
+        """Results have the bits that they have on two threads."""
+        rows = {row.name: row for row in ROWS}
+        for name_ in ("layer_norm", "cross_entropy", "adamw"):
+            for stage in STAGES:
+                graph, sizes, arrays = graph_of(rows[name_], "f32", stage)
+                with self.shared(), pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(THREADS, "count", 2)
+                    expected = self.run_plan(graph, sizes, arrays, stage)
+                    patch.setattr(THREADS, "count", threads)
+                    found = self.run_plan(graph, sizes, arrays, stage)
+                for actual, wanted in zip(found, expected, strict=True):
+                    np.testing.assert_array_equal(actual, wanted)
 
     def check_samples(self, op: Operation) -> None:
         """All samples of an operation in one plan, with several sizes of their axes."""

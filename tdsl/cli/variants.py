@@ -19,11 +19,11 @@ from tdsl.backends.c.module import PROGRAMS_NAME
 from tdsl.backends.c.module import print_plan as print_c
 from tdsl.cli.measuring import Action, Prepare
 from tdsl.cli.subject import Subject
-from tdsl.fusion.graph import item_bytes
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan
 from tdsl.fusion.schedule import choose
 from tdsl.fusion.traffic import traffic
+from tdsl.ir.dtype import item_bytes
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
 from tdsl.runtime.backends import is_native
@@ -118,7 +118,7 @@ def figures(found: Specialisation, subject: Subject, setting: Setting) -> tuple[
         return len(plan.steps), plan_bytes(plan, lambda size: size.evaluate(sizes))
 
     def count(node: Node) -> int:
-        return prod(axis.evaluate(subject.sizes) for axis in node.axes) * item_bytes(node)
+        return prod(axis.evaluate(subject.sizes) for axis in node.axes) * item_bytes(node.dtype)
 
     steps = executable(found.flat, subject.sizes).steps
     nodes = [s.node for s in steps if not (s.node.op.is_view or s.node.op.family == "index")]
@@ -134,5 +134,5 @@ def plan_bytes(plan: Plan, size: Callable[[Size], int]) -> int:
             continue
         arrays = [(read.shape, read.node) for read in step.reads]
         arrays += [(store.shape, store.node) for store in step.stores]
-        total += sum(prod(map(size, shape)) * item_bytes(node) for shape, node in arrays)
+        total += sum(prod(map(size, shape)) * item_bytes(node.dtype) for shape, node in arrays)
     return total

@@ -12,24 +12,13 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from tdsl.errors import InternalError
 from tdsl.fusion.normalise import base_of, is_leaf, is_library, is_spread
-from tdsl.ir.dtype import BOOL, Dtype
 from tdsl.ir.function import Function
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Axis
 from tdsl.ops import index, input_, take
 
 MOST_READS = 2
-REFERENCE = 4096
-"""The value that every free size has where the traffic of alternatives is compared."""
-
-
-def item_bytes(node: Node) -> int:
-    """The bytes of one element in memory."""
-    if not isinstance(node.dtype, Dtype):
-        raise InternalError(f"{node} is not concrete")
-    return 1 if node.dtype == BOOL else node.dtype.bits // 8
 
 
 def _is_arithmetic(node: Node, free: Container[Node]) -> bool:

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tdsl.fusion.graph import REFERENCE, Graph, item_bytes
+from tdsl.fusion.graph import Graph
 from tdsl.fusion.layout import Layout, along, layout_of
 from tdsl.fusion.normalise import elements, is_library
+from tdsl.ir.dtype import item_bytes
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Axis
+from tdsl.transforms.partition import REFERENCE
 
 Members = frozenset[int]
 
@@ -237,7 +239,7 @@ class _Fuser:
         return total + sum(map(self._size, self._outputs(members)))
 
     def _size(self, node: Node) -> int:
-        return elements(node.axes).evaluate(self.sizes) * item_bytes(node)
+        return elements(node.axes).evaluate(self.sizes) * item_bytes(node.dtype)
 
     def _ordered(self) -> list[int]:
         """The groups, each after those it depends on; the earliest in the program first."""

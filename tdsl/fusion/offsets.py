@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tdsl.fusion.kernel import Kernel, access, offset_of, tidy, unravelled
-from tdsl.ir.dtype import AnyDtype, Dtype
+from tdsl.ir.dtype import item_bytes
 from tdsl.ir.node import Node
 from tdsl.ir.size import Atom, Size, name
 from tdsl.ir.size import index as variable
@@ -16,8 +16,6 @@ from tdsl.ops import index, take
 
 ROW, COLUMN, START = name("row index"), name("column index"), name("start index")
 """The numbers that count rows and columns, and the first column of a tile that all elements share."""
-WIDEST = 8
-"""The bytes of the widest dtype."""
 
 
 def places(
@@ -144,19 +142,14 @@ def traffic(kernel: Kernel) -> int:
     """The bytes that are moved for each element of a pointwise kernel."""
     moved = [read.node for read in kernel.reads] + [store.node for store in kernel.stores]
     rank = max((len(node.axes) for node in moved), default=0)
-    return max(1, sum(bytes_of(node.dtype) for node in moved if len(node.axes) == rank))
+    return max(1, sum(item_bytes(node.dtype) for node in moved if len(node.axes) == rank))
 
 
 def streamed(kernel: Kernel) -> int:
     """The bytes that are read for each element of a row, apart from what serves every row."""
     rows, columns = set(kernel.layout.rows), set(kernel.layout.columns)
     return sum(
-        bytes_of(site.node.dtype)
+        item_bytes(site.node.dtype)
         for site in sites(kernel)[: -len(kernel.stores)]
         if rows & set(site.node.axes) and columns & set(site.node.axes)
     )
-
-
-def bytes_of(dtype: AnyDtype) -> int:
-    """The bytes of an element."""
-    return dtype.bits // 8 if isinstance(dtype, Dtype) else WIDEST

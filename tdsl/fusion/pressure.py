@@ -15,7 +15,7 @@ from tdsl.fusion.offsets import COLUMN, accesses, is_contiguous, is_read, ordere
 from tdsl.ir.dtype import F64, I64
 from tdsl.ir.node import Node
 
-STREAMED, SPREAD = 0.5, 1.0
+STREAMED, SPREAD = 0.5, 1.25
 """How much of a value from memory is there before it is needed, because loads are issued early: of one
 that lies contiguous, and of one that has an address for each element."""
 

@@ -33,6 +33,8 @@ WHOLE_LIMIT = 32768
 """The longest row that is held whole, if its values fit into the registers."""
 BLOCK = 4096
 """Elements of a row that is streamed which are held at once: sixteen a lane."""
+MANY = 6
+"""Values for each element of a streamed row of which a lane holds eight, not sixteen."""
 NEIGHBOURS = 8
 """Neighbours in memory that are worth an access: 32 bytes in f32."""
 SHORT_ROW = 1024
@@ -121,7 +123,8 @@ def choose(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
         return _strided(kernel, rows, columns, length)
     block = _power(length, 1, WHOLE_LIMIT)
     if length > block or not _fits(kernel, block):
-        return Schedule(rows, columns, "columns", "looped", crossed, 1, BLOCK, 8)
+        warps = 16 if kept_values(kernel) > MANY else 8
+        return Schedule(rows, columns, "columns", "looped", crossed, 1, BLOCK, warps)
     is_short = bool(rows) and block <= SHORT_ROW
     block_rows = max(1, 2 * SHORT_ROW // block) if is_short else 1
     warps = 4 if is_short else _warps(block)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 
-from tdsl.fusion.graph import item_bytes
 from tdsl.fusion.kernel import Kernel, Store, used
 from tdsl.fusion.offsets import base_of
 from tdsl.fusion.online import streamed_passes
 from tdsl.fusion.schedule import Schedule
+from tdsl.ir.dtype import item_bytes
 from tdsl.ir.function import Function
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
@@ -50,7 +50,7 @@ def traffic(kernel: Kernel, schedule: Schedule, size: Sizes) -> Traffic:
     reread = 0
     for read in kernel.reads:
         parts = footprints.get(read.node, {})
-        whole = prod(map(size, read.shape)) * item_bytes(read.node)
+        whole = prod(map(size, read.shape)) * item_bytes(read.node.dtype)
         once = min(sum(parts.values()), whole)
         passes = _passes(kernel, schedule, set(parts))
         if once > CACHED and not any(rows & set(node.axes) for node in parts):
@@ -72,7 +72,7 @@ def _stored(store: Store, schedule: Schedule, size: Sizes) -> tuple[int, int]:
     A program's part of a streamed row lies in memory: read for each row but its first, written for each. A
     program without rows writes once. What is the same along the row is written by every tile of it.
     """
-    each = prod(map(size, store.node.axes)) * item_bytes(store.node)
+    each = prod(map(size, store.node.axes)) * item_bytes(store.node.dtype)
     if store.share:
         parts = size(store.shape[0])
         if schedule.kind == "looped" and store.node.axes:
@@ -89,10 +89,10 @@ def compulsory(function: Function, size: Sizes) -> int:
     footprints = _footprints(function.nodes(), {param.node for param in function.params}, size)
     total = 0
     for param in function.params:
-        whole = prod(map(size, param.shape)) * item_bytes(param.node)
+        whole = prod(map(size, param.shape)) * item_bytes(param.node.dtype)
         total += min(sum(footprints.get(param.node, {}).values()), whole)
     return total + sum(
-        prod(map(size, result.shape)) * item_bytes(result.node) for result in function.results
+        prod(map(size, result.shape)) * item_bytes(result.node.dtype) for result in function.results
     )
 
 
@@ -104,7 +104,7 @@ def _footprints(nodes: list[Node], memory: set[Node], size: Sizes) -> dict[Node,
         base = base_of(node)
         is_read = node.op in (index, take) or node.op is input_
         if is_read and base in memory and _is_used(node, values, memory):
-            touched = prod(map(size, node.axes)) * item_bytes(node)
+            touched = prod(map(size, node.axes)) * item_bytes(node.dtype)
             found.setdefault(base, {})[node] = touched
     return found
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from tdsl.errors import InternalError
+
 Kind = Literal["bool", "int", "uint", "float"]
 
 
@@ -61,6 +63,13 @@ F64 = Dtype("f64", "float", 64)
 DTYPES: dict[str, Dtype] = {
     d.name: d for d in (BOOL, I8, I16, I32, I64, U8, U16, U32, U64, F16, BF16, F32, F64)
 }
+
+
+def item_bytes(dtype: AnyDtype) -> int:
+    """The bytes of an element in memory. InternalError: the dtype is not concrete."""
+    if not isinstance(dtype, Dtype):
+        raise InternalError(f"{dtype} is not concrete")
+    return dtype.bits // 8
 
 
 def compute(dtype: AnyDtype) -> AnyDtype:

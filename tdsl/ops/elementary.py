@@ -24,7 +24,7 @@ exp = pointwise(
     np.exp,
     lambda g, y, x: g * y,
     triton="tl.exp({0})",
-    c="exp{s}({0})",
+    c="exp_{t}({0})",
 )
 exp2 = pointwise(
     "exp2",
@@ -50,7 +50,7 @@ log = pointwise(
     lambda g, y, x: g / x,
     domain=(POSITIVE,),
     triton="tl.log({0})",
-    c="log{s}({0})",
+    c="log_{t}({0})",
 )
 log2 = pointwise(
     "log2",
@@ -67,7 +67,7 @@ log10 = pointwise(
 )  # fmt: skip
 log1p = pointwise(
     "log1p", "log(1 + x), exact near 0.", np.log1p, lambda g, y, x: g / (x + 1.0),
-    domain=((-0.7, 2.0),), triton="libdevice.log1p({0})", c="log1p{s}({0})",
+    domain=((-0.7, 2.0),), triton="libdevice.log1p({0})", c="log1p_{t}({0})",
 )  # fmt: skip
 
 sqrt = pointwise(
@@ -172,7 +172,7 @@ tanh = pointwise(
     np.tanh,
     lambda g, y, x: g * (1.0 - y * y),
     triton="libdevice.tanh({0})",
-    c="tanh{s}({0})",
+    c="tanh_{t}({0})",
 )
 asinh = pointwise(
     "asinh",

@@ -19,7 +19,7 @@ ROOT_PI = math.sqrt(math.pi)
 erf = pointwise(
     "erf", "The error function, 2/sqrt(pi) times the integral of exp(-t*t) from 0 to x.",
     special.erf, lambda g, y, x: g * (2.0 / ROOT_PI) * exp(-(x * x)), triton="tl.erf({0})",
-    c="erf{s}({0})",
+    c="erf_{t}({0})",
 )  # fmt: skip
 erfc = pointwise(
     "erfc", "1 - erf(x), exact where it is small.", special.erfc,

@@ -76,7 +76,8 @@ def _atom_at(atom: Atom, sizes: Sizes, grids: Grids) -> Values:
         "min": np.minimum,
         "max": np.maximum,
     }
-    return rules[atom.kind](a, b)
+    with np.errstate(divide="ignore"):  # along an axis of no elements there are no indices
+        return rules[atom.kind](a, b)
 
 
 def _holds(condition: Condition, sizes: Sizes, grids: Grids) -> Values:

@@ -56,10 +56,11 @@ PLAIN = Mode()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Specialisation:
-    """A graph for given dtypes, ranks and static values; `flat` is what runs."""
+    """A graph for given dtypes, ranks and static values; `flat` is what runs, `then` what follows."""
 
     graph: Graph
     flat: Graph
+    then: Specialisation | None = None
     _programs: dict[Shapes, Program] = field(default_factory=dict)
     _sizes: dict[Shapes, Mapping[str, int]] = field(default_factory=dict)
     _derived: dict[tuple[str, tuple[str, ...]], Specialisation] = field(default_factory=dict)
@@ -95,9 +96,8 @@ class Specialisation:
         known = self._passes.get(wrt)
         if known is None:
             split = partition(self.flat, self.pullback(wrt).flat)
-            forward, backward = (
-                Specialisation(graph, graph) for graph in (split.forward, split.backward)
-            )
+            backward = Specialisation(split.backward, split.backward)
+            forward = Specialisation(split.forward, split.forward, backward)
             known = self._passes.setdefault(wrt, Passes(split, forward, backward))
         return known
 
@@ -110,6 +110,13 @@ class Specialisation:
     def with_gradients(self, wrt: tuple[str, ...]) -> Specialisation:
         """The value of a loss and its gradients for the cotangent 1."""
         return self._derive("loss", wrt, lambda: value_and_pullback(self.graph, wrt))
+
+    def recorded(self, wrt: tuple[str, ...]) -> list[Specialisation]:
+        """What generated kernels run, in order, where torch's autograd records a call."""
+        if self.is_loss:
+            return [self.with_gradients(wrt)]
+        passes = self.passes(wrt)
+        return [passes.forward, passes.backward]
 
     def pushforward(self, wrt: tuple[str, ...]) -> Specialisation:
         """The tangents of the floating results, from those of the parameters in `wrt`."""

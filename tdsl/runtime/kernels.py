@@ -17,10 +17,10 @@ from tdsl.backends.triton.ahead import MULTIPROCESSORS
 from tdsl.backends.triton.module import PROGRAMS_NAME, print_plan
 from tdsl.fusion.groups import Entry
 from tdsl.fusion.kernel import Stage
-from tdsl.fusion.offsets import bytes_of
 from tdsl.fusion.plan import Plan, make_plan
 from tdsl.fusion.schedule import Schedule
 from tdsl.fusion.traffic import compulsory, traffic
+from tdsl.ir.dtype import item_bytes
 from tdsl.ir.function import Function as Graph
 from tdsl.ir.size import Size
 
@@ -121,7 +121,7 @@ def with_scale(report: PlanReport, sizes: Mapping[str, int]) -> PlanReport:
     buffers = {buffer.name: buffer for buffer in report.plan.buffers}
     moved = {
         name: prod(size.evaluate(sizes) for size in buffers[name].shape)
-        * bytes_of(buffers[name].dtype)
+        * item_bytes(buffers[name].dtype)
         for name in report.plan.results
     }
     loss, *gradients = report.plan.results

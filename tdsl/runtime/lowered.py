@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from tdsl import faults
-from tdsl.backends.c.compiler import CompilerError
+from tdsl.backends.c.compiler import COMPILERS, CompilerError
 from tdsl.backends.c.listing import listings
 from tdsl.backends.triton.ahead import MULTIPROCESSORS, requests
 from tdsl.backends.triton.aot import Compiled, compile_many
@@ -34,7 +35,7 @@ from tdsl.runtime.kernels import (
     report,
     with_scale,
 )
-from tdsl.runtime.native import running
+from tdsl.runtime.native import compile_kernels, running
 from tdsl.runtime.pipeline import Choice, compile_function, flatten
 from tdsl.runtime.solve import solve
 from tdsl.transforms.differentiate import value_and_grad, vjp
@@ -50,13 +51,18 @@ class Lowered:
     the forward pass, with what it saves, and of the backward pass.
     """
 
-    graph: Graph
+    found: Specialisation
     backward: Graph | None
     sizes: Mapping[str, int]
     wish: Wish
 
     def __repr__(self) -> str:
         return f"<lowered {self.graph.name}>"
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the function itself."""
+        return self.found.flat
 
     @property
     def ir(self) -> str:
@@ -71,8 +77,7 @@ class Lowered:
     @cached_property
     def reports(self) -> tuple[PlanReport, ...]:
         """The plans, forward and backward. Raises TdslError for a graph of open dtypes."""
-        if self.graph.dtype_vars or (self.graph.params and not self.sizes and self._has_axes()):
-            raise faults.NO_KERNELS.at(hint='give specs: `f.lower("f32[4096, 2048]")`')
+        self._require_sizes()
         wish = self.wish
         if self.backward is None:
             return (report(self.graph, "forward", self.sizes, wish),)
@@ -87,8 +92,27 @@ class Lowered:
             report(split.backward, "backward", self.sizes, wish, names),
         )
 
-    def _has_axes(self) -> bool:
-        return any(param.shape for param in self.graph.params)
+    def compile(self) -> list[Future[None]]:
+        """Begin to compile the C of calls on the processor with contiguous arguments, and wait for none.
+
+        Files compile at once, as many as there are processors; a call that comes earlier waits for its own.
+        With gradients they are those of a call that torch's autograd records. Each file's Future raises
+        CompilerError where the compiler fails, which the call reports as well. Where calls run by another
+        backend there is nothing to compile. Raises TdslError for a graph of open dtypes.
+        """
+        self._require_sizes()
+        if self.wish.backend == "triton" or self.processor != "c":
+            return []
+        parts = [self.found]
+        if self.backward is not None:
+            floating = [p.name for p in self.graph.params if p.name in self._wrt()]
+            parts = self.found.recorded(tuple(floating))
+        return [COMPILERS.submit(compile_kernels, part, self.sizes, {}) for part in parts]
+
+    def _require_sizes(self) -> None:
+        has_axes = any(param.shape for param in self.graph.params)
+        if self.graph.dtype_vars or (has_axes and not self.sizes):
+            raise faults.NO_KERNELS.at(hint='give specs: `f.lower("f32[4096, 2048]")`')
 
     def _wrt(self) -> tuple[str, ...]:
         floating = [p.name for p in self.graph.params if may_be_float(p.dtype)]
@@ -195,8 +219,8 @@ def lower(target: Target, specs: Sequence[Any], keywords: Mapping[str, Any], wis
     else:
         found, sizes = _specialised(target, values, tuple(keywords))
     if not wish.grad:
-        return Lowered(found.flat, None, sizes, wish)
-    return Lowered(found.flat, flatten(vjp(found.graph, wish.wrt)), sizes, wish)
+        return Lowered(found, None, sizes, wish)
+    return Lowered(found, flatten(vjp(found.graph, wish.wrt)), sizes, wish)
 
 
 def _generic(target: Target, names: Sequence[str], values: Sequence[Any]) -> Specialisation:

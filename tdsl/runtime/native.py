@@ -1,21 +1,25 @@
 """Calls on the processor: a plan for the sizes and layouts of the arguments, prepared once.
 
 In: a specialisation, and arrays of one kind. Out: fresh, contiguous arrays. Between: an argument is
-read where it lies; a pinned backend raises what the default choice answers with the next best one.
+read where it lies; a pinned backend raises what the default choice answers with the next best one; what
+is known to follow compiles meanwhile.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from tdsl import faults
 from tdsl.backends.arrays import NUMPY, Arrays
-from tdsl.backends.c.compiler import CompilerError, compiler
+from tdsl.backends.c.compiler import COMPILERS, CompilerError, compiler, library
 from tdsl.backends.c.execute import Executable
+from tdsl.backends.c.module import Texts, print_plan
 from tdsl.backends.numpy.execute import Executable as TiledExecutable
 from tdsl.fusion.plan import Plan, make_plan, with_strides
+from tdsl.ir.size import Size
 from tdsl.runtime.arguments import Array
 from tdsl.runtime.backends import chosen
 from tdsl.runtime.definition import Mode, Run, Shapes, Specialisation, remember
@@ -67,16 +71,29 @@ def prepare(
     layouts: list[Layout] = list(zip(names, shapes, strides, strict=True))
     steps, values = symbolic_strides(layouts)
     sizes = {**found.sizes(shapes), **values}
-    plan = with_strides(plan_of(found), steps)
+    plan, texts = planned(found, steps)
     if chosen(mode) == "c":
+        if found.then is not None:
+            with suppress(RuntimeError):  # no thread begins when the interpreter ends
+                COMPILERS.submit(compile_kernels, found.then, sizes, steps)
         try:
-            texts = found.launched.setdefault(("c", *sorted(steps.items())), {})
             return Executable(plan, sizes, arrays, texts).run
         except CompilerError as error:
             if mode.backend == "c":
                 raise faults.NO_BACKEND.at(backend="c", note=str(error), hint="see `$CC`") from None
             _report(str(error))
     return TiledExecutable(plan, sizes, arrays).run
+
+
+def compile_kernels(
+    found: Specialisation, sizes: Mapping[str, int], steps: Mapping[str, tuple[Size, ...]]
+) -> None:
+    """Compile what calls with these sizes and strides will run. Raises CompilerError."""
+    own = {param.name for param in found.flat.params}
+    plan, texts = planned(found, {name: each for name, each in steps.items() if name in own})
+    module, _ = print_plan(plan, sizes, texts)
+    if module.kernels:
+        library(module.source)
 
 
 def _report(message: str) -> None:
@@ -99,6 +116,12 @@ def running(mode: Mode) -> str:
     """The backend that runs a call on the processor: where nothing can be compiled, NumPy's tiles."""
     own = chosen(mode)
     return "numpy" if own == "c" and mode.backend is None and not _has_compiler() else own
+
+
+def planned(found: Specialisation, steps: Mapping[str, tuple[Size, ...]]) -> tuple[Plan, Texts]:
+    """The plan for arguments with these strides, and what was printed of it."""
+    texts = found.launched.setdefault(("c", *sorted(steps.items())), {})
+    return with_strides(plan_of(found), steps), texts
 
 
 def plan_of(found: Specialisation) -> Plan:

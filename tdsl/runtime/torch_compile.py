@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch.fx.experimental.symbolic_shapes import guard_scalar
 
+from tdsl.backends.torch_dtype import torch_dtype
 from tdsl.ir.function import Param
 from tdsl.runtime.binding import Default, Number
 from tdsl.runtime.call import Argument, Target, bound_call
 from tdsl.runtime.results import Arrange, arrangement
-from tdsl.runtime.torch.memory import Callee, Tensor, torch_dtype
+from tdsl.runtime.torch.memory import Callee, Tensor
 from tdsl.runtime.torch.operator import Operator, operator
 
 if TYPE_CHECKING:

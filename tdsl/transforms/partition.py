@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tdsl.ir.dtype import Dtype
+from tdsl.ir.dtype import item_bytes
 from tdsl.ir.function import Function, Param, Result, Shape, unit_free
 from tdsl.ir.index_map import IndexMap
 from tdsl.ir.node import Node, topological
@@ -162,8 +162,7 @@ def _weight(node: Node, inputs: set[Node], free: set[Node]) -> int:
     count = 1
     for axis in node.axes:
         count *= axis.evaluate(dict.fromkeys(axis.names(), REFERENCE))
-    bits = node.dtype.bits if isinstance(node.dtype, Dtype) else 64
-    once = count * bits // 8
+    once = count * item_bytes(node.dtype)
     return once + 1 if node in inputs or node in free else 2 * once + 1
 
 

@@ -190,15 +190,18 @@ def test_every_code_of_a_call_has_a_row() -> None:
 
 
 def test_bf16_without_ml_dtypes_says_what_to_install() -> None:
+    """Where NumPy computes; tensors and compiled kernels need no such dtype."""
     code = (
         "import sys; sys.modules['ml_dtypes'] = None\n"
         "import torch, tdsl\n"
         "f = tdsl.compile('def f(x: bf16[N]) -> bf16[N]:\\n    return x * 2')\n"
-        "try:\n    f(torch.ones(2, dtype=torch.bfloat16))\n"
+        "x = torch.ones(2, dtype=torch.bfloat16)\n"
+        "print(f.using(backend='c')(x).tolist())\n"
+        "try:\n    f.using(backend='interpreter')(x)\n"
         "except tdsl.TdslError as error:\n    print(error.code, error.hint)\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout == "E0450 pip install 'tdsl[bf16]'\n"
+    assert found.stdout == "[2.0, 2.0]\nE0450 pip install 'tdsl[bf16]'\n"
 
 
 NUMBERS = [

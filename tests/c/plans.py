@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tdsl.backends.c import loops, module, printer, schedule, tiles
+from tdsl.backends.c import execute, loops, module, printer, schedule, tiles
 from tdsl.backends.c.execute import Executable
 from tests.processor import Executor
 
@@ -26,5 +26,15 @@ def small_blocks() -> Iterator[None]:
         yield
 
 
-C = Executor(lambda plan, sizes, arrays: Executable(plan, sizes, arrays).run, small_blocks)
+@contextmanager
+def shared() -> Iterator[None]:
+    """Even small arrays are shared among threads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "SMALL", 0)
+        yield
+
+
+C = Executor(
+    "c", lambda plan, sizes, arrays: Executable(plan, sizes, arrays).run, small_blocks, shared
+)
 run_plan, assert_plan_is_right = C.run_plan, C.assert_plan_is_right

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctypes import c_int64, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import numpy as np
 import pytest
 
 import tdsl
+from tdsl.backends.c.compiler import library
+from tdsl.backends.c.elementary import SINGLE
 from tdsl.backends.c.helpers import MATH
+from tdsl.backends.c.module import print_plan
+from tdsl.fusion.plan import make_plan
 
 Array = np.ndarray[Any, np.dtype[Any]]
 PAGE = Path(__file__).parents[2] / "docs" / "accuracy.md"
@@ -57,6 +62,20 @@ def test_bounds(name: str, low: str, high: str, f32: str, f64: str) -> None:
             wanted = exact(mpmath.mpf(float(at)))
             error = abs(mpmath.mpf(float(actual)) - wanted) / float(np.spacing(abs(float(wanted))))
             assert error <= float(f64) + 1e-3, at
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row[0] in SINGLE], ids=lambda row: row[0])
+def test_bounds_without_the_c_library(row: list[str]) -> None:
+    name, low, high, f32, _ = row
+    x = points(float(low), float(high), 1 << 17).astype(np.float32)
+    lowered = function(name, "c").lower(f"f32[{x.size}]")
+    module, _ = print_plan(make_plan(lowered.graph, "forward"), lowered.sizes)
+    run = library(f"#define TDSL_VECTORS 0\n{module.source}").f_forward
+    actual = np.empty_like(x)
+    run(*(c_void_p(array.ctypes.data) for array in (x, actual)), c_int64(x.size), 1)
+    reference = function(name, "interpreter")(x.astype(np.float64))
+    unit = np.spacing(np.abs(reference).astype(np.float32)).astype(np.float64)
+    assert (np.abs(actual.astype(np.float64) - reference) / unit).max() <= float(f32)
 
 
 def test_every_function_of_one_number_is_in_the_table() -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from tdsl.backends.c import execute
-from tdsl.backends.threads import THREADS
 from tdsl.fusion.kernel import Stage
 from tdsl.ops import Pointwise
-from tests.c.plans import C, assert_plan_is_right, run_plan, small_blocks
+from tests.c.plans import C, assert_plan_is_right, small_blocks
 from tests.kernels.reference import ROWS, Row
 from tests.ops.graphs import OPERATIONS
 from tests.processor import DTYPES
@@ -33,19 +30,8 @@ def test_small_blocks_agree(row: Row, stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_results_do_not_depend_on_the_number_of_threads(
-    threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(execute, "SMALL", 0)
-    rows = [row for row in ROWS if row.name in ("layer_norm", "cross_entropy", "adamw")]
-    for row in rows:
-        for stage in ("forward", "backward"):
-            graph, sizes, arrays = graph_of(row, "f32", stage)
-            monkeypatch.setattr(THREADS, "count", 2)
-            expected = run_plan(graph, sizes, arrays, stage)
-            monkeypatch.setattr(THREADS, "count", threads)
-            for actual, wanted in zip(run_plan(graph, sizes, arrays, stage), expected, strict=True):
-                np.testing.assert_array_equal(actual, wanted)
+def test_results_do_not_depend_on_the_number_of_threads(threads: int) -> None:
+    C.check_threads(threads)
 
 
 @pytest.mark.parametrize("op", OPERATIONS, ids=str)

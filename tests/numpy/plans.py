@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tdsl.backends.numpy import execute, run, select, tiles
+from tdsl.backends import threads
+from tdsl.backends.numpy import execute, functions, select, tiles
 from tdsl.backends.numpy.execute import Executable
 from tests.processor import Executor
 
@@ -19,10 +20,15 @@ def small_tiles(elements: int = 4, programs: int = 3) -> Iterator[None]:
         patch.setattr(tiles, "ELEMENTS", elements)
         patch.setattr(tiles, "LINE", 1)
         patch.setattr(execute, "MOST_PROGRAMS", programs)
-        for part in (execute, run, select):
+        for part in (functions, select, threads):
             patch.setattr(part, "SMALL", 0)
         yield
 
 
-TILED = Executor(lambda plan, sizes, arrays: Executable(plan, sizes, arrays).run, small_tiles)
+TILED = Executor(
+    "numpy",
+    lambda plan, sizes, arrays: Executable(plan, sizes, arrays).run,
+    small_tiles,
+    lambda: small_tiles(64),
+)
 run_plan, assert_plan_is_right = TILED.run_plan, TILED.assert_plan_is_right

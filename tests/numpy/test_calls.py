@@ -1,11 +1,9 @@
-"""Calls that run tile by tile: layouts, tensors, threads, forks, and where no compiler is at hand."""
+"""Threads that run tiles, and calls where no compiler is at hand."""
 
 from __future__ import annotations
 
-import multiprocessing
 import subprocess
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,126 +15,8 @@ import torch
 import tdsl
 from tdsl.backends.c import compiler
 from tdsl.backends.numpy import pool
-from tdsl.backends.threads import THREADS
-from tdsl.kernels import activations, losses, norms, softmax
 from tdsl.runtime import backends, native
-from tests.c.test_calls import LAYOUTS, ORACLE, PAIR, close, source
-from tests.numpy.plans import small_tiles
-
-TILED: Any = softmax.softmax.using(backend="numpy")
-
-
-@pytest.fixture(autouse=True)
-def tiles() -> Iterator[None]:
-    """Several tiles, on two threads."""
-    with small_tiles(64), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(THREADS, "count", 2)
-        yield
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("axis", [0, 1])
-def test_arguments_are_read_where_they_lie(layout: str, axis: int) -> None:
-    x = LAYOUTS[layout]()
-    x.flags.writeable = False
-    actual = TILED(x, axis=axis)
-    close(actual, ORACLE(x, axis=axis))
-    assert actual.flags.c_contiguous
-    assert actual.flags.writeable
-
-
-@pytest.mark.parametrize("layout", ["contiguous", "transposed", "every other", "broadcast rows"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_tensors_are_read_where_they_lie(layout: str, dtype: torch.dtype) -> None:
-    array = LAYOUTS[layout]()
-    tensor = torch.empty(24, 40) if layout != "transposed" else torch.empty(40, 24).T
-    if layout == "every other":
-        tensor = torch.empty(24, 120)[:, ::3]
-    tensor = tensor.to(dtype)[: array.shape[0], : array.shape[1]].copy_(torch.tensor(array))
-    if layout == "broadcast rows":
-        tensor = tensor[0].expand(24, 40)
-    found = TILED(tensor)
-    assert found.dtype == dtype
-    close(found.numpy(), ORACLE(array))
-
-
-def test_tensors_in_half_precision() -> None:
-    x = torch.randn(24, 40).bfloat16()
-    expected = softmax.softmax.using(backend="interpreter")(x)
-    torch.testing.assert_close(TILED(x), expected)
-
-
-def test_storage_of_results_belongs_to_torch() -> None:
-    """It can be resized, as FSDP does."""
-    result = TILED(torch.randn(24, 40))
-    result.untyped_storage().resize_(0)
-    assert result.untyped_storage().size() == 0
-
-
-def test_gradients_of_tensors_are_those_of_torch() -> None:
-    x, w, b = (torch.randn(shape, requires_grad=True) for shape in ((6, 40), (40,), (40,)))
-    cotangent = torch.randn(6, 40)
-    found = norms.layer_norm.using(backend="numpy")(x, w, b)
-    ours = torch.autograd.grad(found, (x, w, b), cotangent)
-    theirs = torch.autograd.grad(
-        torch.nn.functional.layer_norm(x, (40,), w, b), (x, w, b), cotangent
-    )
-    for actual, expected in zip(ours, theirs, strict=True):
-        close(actual, expected, condition="gradient")
-
-
-def test_the_gradient_of_a_loss_is_scaled_by_its_cotangent() -> None:
-    x, labels = torch.randn(6, 40, requires_grad=True), torch.randint(0, 40, (6,))
-    loss = losses.cross_entropy.using(backend="numpy")(x, labels)
-    (actual,) = torch.autograd.grad(loss * 0.25, x)
-    (expected,) = torch.autograd.grad(torch.nn.functional.cross_entropy(x, labels) * 0.25, x)
-    close(actual, expected, condition="gradient")
-
-
-def test_derivatives_of_any_order() -> None:
-    x = torch.randn(4, dtype=torch.float64, requires_grad=True)
-    function = activations.gelu.using(backend="numpy")
-    assert torch.autograd.gradcheck(function, (x,))
-    assert torch.autograd.gradgradcheck(function, (x,))
-
-
-def test_results_share_no_memory() -> None:
-    """Scratch memory never gets out, nor does an argument."""
-    x, y = source().reshape(24, 40), source(960)[::-1].reshape(24, 40)
-    function = tdsl.compile(PAIR).using(backend="numpy")
-    first = function(x, y)
-    kept = [array.copy() for array in first]
-    found = [*first, *function(y, x)]
-    for place, array in enumerate(found):
-        assert not any(np.shares_memory(array, other) for other in (x, y, *found[place + 1 :]))
-    for array, expected in zip(first, kept, strict=True):
-        np.testing.assert_array_equal(array, expected)
-
-
-def test_threads_may_call_at_once() -> None:
-    x = source().reshape(24, 40)
-    expected, found = TILED(x), list[bool]()
-    threads = [
-        threading.Thread(target=lambda: found.append(np.array_equal(TILED(x), expected)))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [True] * 8
-
-
-def some_sum(_: int) -> float:
-    """What runs on several threads, in any process."""
-    return float(TILED(np.ones((64, 64), np.float32)).sum())
-
-
-def test_a_forked_child_runs_tiles_as_its_parent_did() -> None:
-    assert some_sum(0) == pytest.approx(64, rel=1e-4)
-    with multiprocessing.get_context("fork").Pool(2) as processes:
-        results = processes.map_async(some_sum, range(2)).get(timeout=60)
-    assert results == [pytest.approx(64, rel=1e-4)] * 2
+from tests.test_processor import PAIR, close, source
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 
 from tdsl.backends.arrays import NUMPY
-from tdsl.backends.numpy.code import function_of
 from tdsl.backends.numpy.execute import Executable
+from tdsl.backends.numpy.functions import function_of
 from tdsl.backends.numpy.kernel import TiledKernel
 from tdsl.backends.numpy.select import select
-from tdsl.backends.threads import THREADS
 from tdsl.fusion.kernel import Stage
 from tdsl.fusion.plan import make_plan
 from tdsl.ir.dtype import BOOL, F32, F64, I8, I64, Dtype
 from tdsl.ir.size import name
 from tdsl.ops import Pointwise, where
 from tests.kernels.reference import ROWS, Row
-from tests.numpy.plans import TILED, assert_plan_is_right, run_plan, small_tiles
+from tests.numpy.plans import TILED, assert_plan_is_right, small_tiles
 from tests.ops.graphs import OPERATIONS, concrete
 from tests.processor import DTYPES
 from tests.triton.test_catalogue import points
@@ -49,20 +48,8 @@ def test_small_tiles_agree(row: Row, stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_results_do_not_depend_on_the_number_of_threads(
-    threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = {row.name: row for row in ROWS}
-    for row in (rows["layer_norm"], rows["cross_entropy"], rows["adamw"]):
-        for stage in ("forward", "backward"):
-            graph, sizes, arrays = graph_of(row, "f32", stage)
-            with small_tiles():
-                monkeypatch.setattr(THREADS, "count", 2)
-                expected = run_plan(graph, sizes, arrays, stage)
-                monkeypatch.setattr(THREADS, "count", threads)
-                found = run_plan(graph, sizes, arrays, stage)
-            for actual, wanted in zip(found, expected, strict=True):
-                np.testing.assert_array_equal(actual, wanted)
+def test_results_do_not_depend_on_the_number_of_threads(threads: int) -> None:
+    TILED.check_threads(threads)
 
 
 @pytest.mark.parametrize("op", OPERATIONS, ids=str)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tdsl.ir.dtype import BF16, BOOL, DTYPES, F16, F32, F64, Dtype
+from tdsl.backends.torch_dtype import torch_dtype
+from tdsl.ir.dtype import BF16, DTYPES, F16, F32, F64, Dtype
 from tdsl.ir.size import name
 from tdsl.ops import (
     Pointwise,
@@ -120,13 +121,6 @@ def test_casts_to_integers_truncate_and_saturate(source: Dtype, target: Dtype) -
 def test_casts_agree_with_torch(source: Dtype, target: Dtype) -> None:
     x = input_(name="x", dtype=source, axes=(N, D))
     array = fill([x])[x]
-    kinds = {"i": "int", "u": "uint", "b": "bfloat", "f": "float"}
-
-    def torch_dtype(dtype: Dtype) -> torch.dtype:
-        found = getattr(torch, "bool" if dtype == BOOL else f"{kinds[dtype.name[0]]}{dtype.bits}")
-        assert isinstance(found, torch.dtype)
-        return found
-
     wide = array.astype(np.float64)
     wanted = torch.from_numpy(wide).to(torch_dtype(source)).to(torch_dtype(target))
     got = run(cast(x, dtype=target), {x: array})

@@ -1,11 +1,16 @@
-"""The functions that every law of torch is checked on, beside torch's own formula for them."""
+"""The functions that every law of torch is checked on, beside torch's own formula for them.
+
+They are pinned to compiled kernels, which is what people meet; some of them run by the interpreter too, and
+the others do nightly.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
@@ -45,6 +50,11 @@ class Case:
     torchs: Callable[..., Any]
     shapes: Sequence[tuple[int, ...]]
     rest: tuple[Tensor, ...] = ()
+    backend: str = "c"
+
+    @property
+    def id(self) -> str:
+        return self.name if self.backend == "c" else f"{self.name}-{self.backend}"
 
     def arguments(self, dtype: torch.dtype = torch.float64, *, grad: bool = False) -> list[Tensor]:
         """Standard normal values, from the same seed every time."""
@@ -71,24 +81,39 @@ def _largest(x: Tensor) -> tuple[Tensor, Tensor]:
     return x.amax(-1), x.argmax(-1)
 
 
-CASES = [
-    Case("gelu", activations.gelu, F.gelu, [(3, 4)]),
-    Case("softmax", softmax.softmax, lambda x: x.softmax(-1), [(3, 4)]),
-    Case("rms_norm", norms.rms_norm, _rms_norm, [(3, 4), (4,)]),
-    Case(
-        "cross_entropy", losses.cross_entropy, F.cross_entropy, [(3, 5)], (torch.tensor([1, 4, 0]),)
-    ),
-    Case("moments", OWN.moments, _moments, [(3, 4), (4,)]),
-    Case("largest", OWN.largest, _largest, [(3, 4)]),
-    Case(
-        "leaky_relu",
-        lambda x: activations.leaky_relu(x, slope=0.2),
-        lambda x: F.leaky_relu(x, 0.2),
-        [(3, 4)],
-    ),
-    Case("damped", OWN.damped, lambda x, s: x * torch.exp(-s * x), [(3, 4), ()]),
+def cases(backend: str) -> list[Case]:
+    """All functions, pinned to a backend."""
+
+    def by(function: Any) -> Any:
+        return function.using(backend=backend)
+
+    slope = by(activations.leaky_relu)
+    found = [
+        Case("gelu", by(activations.gelu), F.gelu, [(3, 4)]),
+        Case("softmax", by(softmax.softmax), lambda x: x.softmax(-1), [(3, 4)]),
+        Case("rms_norm", by(norms.rms_norm), _rms_norm, [(3, 4), (4,)]),
+        Case("cross_entropy", by(losses.cross_entropy), F.cross_entropy, [(3, 5)], (LABELS,)),
+        Case("moments", by(OWN.moments), _moments, [(3, 4), (4,)]),
+        Case("largest", by(OWN.largest), _largest, [(3, 4)]),
+        Case("leaky_relu", lambda x: slope(x, slope=0.2), lambda x: F.leaky_relu(x, 0.2), [(3, 4)]),
+        Case("damped", by(OWN.damped), lambda x, s: x * torch.exp(-s * x), [(3, 4), ()]),
+    ]
+    return [replace(case, backend=backend) for case in found]
+
+
+LABELS = torch.tensor([1, 4, 0])
+OFTEN = ("rms_norm", "cross_entropy", "largest")
+"""What the interpreter runs every time."""
+COMPILED, INTERPRETED = cases("c"), cases("interpreter")
+BY_NAME = {case.id: case for case in (*COMPILED, *INTERPRETED)}
+ALL = [
+    *COMPILED,
+    *(x if x.name in OFTEN else pytest.param(x, marks=pytest.mark.nightly) for x in INTERPRETED),
 ]
-BY_NAME = {case.name: case for case in CASES}
+each_case = pytest.mark.parametrize("case", ALL, ids=lambda case: case.id)
+each_norm = pytest.mark.parametrize(
+    "case", [BY_NAME["rms_norm"], BY_NAME["rms_norm-interpreter"]], ids=lambda case: case.backend
+)
 
 
 def floating(results: Any) -> tuple[Tensor, ...]:

@@ -16,11 +16,12 @@ from torch._dynamo.testing import CompileCounterWithBackend, EagerAndRecordGraph
 from torch.func import grad, jvp, vmap
 
 import tdsl
-from tdsl.kernels import activations, norms
-from tests.torch.cases import BY_NAME, CASES, OWN, Case, Tensor, floating
+from tdsl.kernels import activations
+from tests.torch.cases import BY_NAME, OWN, Case, Tensor, each_case, floating
 
-ENVIRONMENT = dict(os.environ)
-each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+RMS_NORM, DAMPED = BY_NAME["rms_norm"].ours, BY_NAME["damped"].ours
+WEIGHTED = OWN.weighted.using(backend="c")
+ENVIRONMENT = {**os.environ, "TDSL_BACKEND": "c"}
 # Forward mode and Inductor import parts of torch that use what torch itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script(_method)?` is deprecated")
 
@@ -93,7 +94,7 @@ class Masked(torch.nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Any:
         some, same = (x[(x[:, 0] > limit).nonzero()[:, 0]] for limit in (0, 0.0))
-        return norms.rms_norm(some, w), OWN.weighted(some, same), OWN.damped(same, 0.5)
+        return RMS_NORM(some, w), WEIGHTED(some, same), DAMPED(same, 0.5)
 
 
 def test_sizes_that_depend_on_data() -> None:
@@ -148,7 +149,7 @@ def test_derivatives_and_pinned_functions_compile() -> None:
     both = tdsl.value_and_grad(loss.ours, "logits")  # type: ignore[arg-type]
     close(compiled(both)(*loss.arguments()), both(*loss.arguments()))
     x, w = BY_NAME["rms_norm"].arguments()
-    back = tdsl.vjp(norms.rms_norm)
+    back = tdsl.vjp(RMS_NORM)  # type: ignore[arg-type]
     close(compiled(lambda x, w: back(x, w, x, eps=1e-3))(x, w), back(x, w, x, eps=1e-3))
     checked = activations.gelu.using(checked=True)
     close(compiled(checked)(x), activations.gelu(x))

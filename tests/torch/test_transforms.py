@@ -10,7 +10,7 @@ import torch
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
-from tests.torch.cases import BY_NAME, CASES, Case, Tensor, floating
+from tests.torch.cases import BY_NAME, Case, Tensor, each_case, floating
 
 Function = Callable[..., Any]
 # Forward mode imports torch's decompositions, which use what torch itself has deprecated.
@@ -63,12 +63,12 @@ LAWS: dict[str, Callable[[Function, Case], Any]] = {
 
 
 @pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@each_case
 def test_a_transform_gives_what_it_gives_of_torchs_formula(case: Case, law: str) -> None:
     close(LAWS[law](case.ours, case), LAWS[law](case.torchs, case))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@each_case
 def test_forward_mode_outside_of_torch_func(case: Case) -> None:
     def run(function: Function) -> list[Any]:
         moving, rest = case.arguments()[: len(case.shapes)], case.rest

@@ -84,6 +84,20 @@ def assert_same(
         )
 
 
+def assert_interpreters(
+    found: Sequence[Array],
+    function: Function,
+    sizes: Mapping[str, int],
+    arrays: Sequence[Array],
+    dtype: str,
+    condition: str,
+) -> None:
+    """The results are the interpreter's."""
+    expected = executable(function, sizes).run(arrays)
+    for actual, wanted in zip(found, expected, strict=True):
+        assert_same(actual, wanted, dtype, condition)
+
+
 def assert_plan_is_right(
     function: Function,
     sizes: Mapping[str, int],
@@ -94,6 +108,4 @@ def assert_plan_is_right(
 ) -> None:
     """The plan's results are the interpreter's."""
     found = run_plan(function, sizes, arrays, stage)
-    expected = executable(function, sizes).run(arrays)
-    for actual, wanted in zip(found, expected, strict=True):
-        assert_same(actual, wanted, dtype, condition)
+    assert_interpreters(found, function, sizes, arrays, dtype, condition)

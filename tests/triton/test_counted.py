@@ -27,7 +27,8 @@ import pytest
 import torch
 
 import tdsl
-from tdsl.backends.triton.execute import Executable, torch_dtype
+from tdsl.backends.torch_dtype import torch_dtype
+from tdsl.backends.triton.execute import Executable
 from tdsl.backends.triton.library import library_call
 from tdsl.backends.triton.module import print_plan
 from tdsl.fusion.kernel import Kernel, used

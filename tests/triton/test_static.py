@@ -22,10 +22,10 @@ from tdsl.backends.triton.machine_code import MachineCode
 from tdsl.backends.triton.module import print_plan
 from tdsl.fusion.kernel import access
 from tdsl.fusion.layout import PROGRAMS
-from tdsl.fusion.offsets import COLUMN, accesses, bytes_of, is_contiguous
+from tdsl.fusion.offsets import COLUMN, accesses, is_contiguous
 from tdsl.fusion.plan import make_plan
 from tdsl.fusion.schedule import Schedule
-from tdsl.ir.dtype import F64
+from tdsl.ir.dtype import F64, item_bytes
 from tdsl.ops import index, take
 from tests.kernels.reference import ROWS, Row
 from tests.triton.large import Case, Made, cases, is_image, kernels, planned, representatives
@@ -155,7 +155,7 @@ def vectors(one: Figures) -> tuple[int, int]:
             continue
         if node.op is index and access(node, reads[node.operands[0]]).domain:
             continue
-        counts[is_store] += each * bytes_of(node.dtype) // 16
+        counts[is_store] += each * item_bytes(node.dtype) // 16
     return counts[0], counts[1]
 
 

@@ -3,7 +3,7 @@
 In: the text of a C file. Out: a loaded library. Between: a library's name in the cache is made of the
 text, the compiler's version, the flags and the processor, since `-march=native` code is for one kind of
 processor; what is damaged is compiled again. No flag changes what NaN, infinity or subnormal numbers
-mean.
+mean. Several files compile at once, each once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from tdsl.backends.cache import made
+from tdsl.backends.threads import Pool, after_fork, processors
 
 FLAGS = (
     "-std=gnu11", "-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fwrapv", "-fPIC",
@@ -28,9 +29,12 @@ CANDIDATES = ("cc", "gcc", "clang")
 SECONDS = 120
 """How long the compiler may take for one file."""
 
+COMPILERS = Pool("tdsl compiler", processors)
+"""Threads in which the compiler runs for what will be called."""
 _LIBRARIES: dict[str, ctypes.CDLL] = {}
-_LOCK = threading.Lock()
 _COMPILING: dict[str, threading.Lock] = {}
+# In a forked child nobody would release what a thread of its parent holds.
+after_fork(_COMPILING.clear)
 
 
 class CompilerError(Exception):
@@ -57,9 +61,10 @@ def identity() -> str:
 
 @cache
 def flags() -> tuple[str, ...]:
-    """The flags, with the one that means this very processor."""
-    native = "-march=native" if platform.machine() in ("x86_64", "AMD64") else "-mcpu=native"
-    return (*FLAGS, native)
+    """The flags, with those that mean this very processor, and its widest vectors."""
+    if platform.machine() in ("x86_64", "AMD64"):
+        return (*FLAGS, "-march=native", "-mprefer-vector-width=512")
+    return (*FLAGS, "-mcpu=native")
 
 
 def _processor() -> str:
@@ -77,9 +82,7 @@ def library(source: str) -> ctypes.CDLL:
     known = _LIBRARIES.get(source)
     if known is not None:
         return known
-    with _LOCK:
-        lock = _COMPILING.setdefault(source, threading.Lock())
-    with lock:
+    with _COMPILING.setdefault(source, threading.Lock()):
         if source not in _LIBRARIES:
             _LIBRARIES[source] = _load(source)
     return _LIBRARIES[source]

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+from tdsl.backends.c.elementary import SINGLE
 from tdsl.backends.c.gammas import GAMMAS
 from tdsl.backends.c.literals import bounds, c_type, kind_of, literal, suffix
 from tdsl.ir.dtype import DTYPES, F32, F64, Dtype
@@ -66,7 +67,7 @@ FLOAT = {
 }}""",
     "log_add_exp": """({T} a, {T} b) {{
     {T} high = larger_{t}(a, b), low = smaller_{t}(a, b);
-    return high == low ? high + ({T})0.6931471805599453 : high + log{s}(1 + exp{s}(low - high));
+    return high == low ? high + ({T})0.6931471805599453 : high + log_{t}(1 + exp_{t}(low - high));
 }}""",
     "finite_or_zero": "({T} x) {{ return fabs{s}(x) == INFINITY ? 0 : x; }}",
     "powers_about": """(double total, {T} reference) {{
@@ -90,6 +91,8 @@ FLOAT = {
     return ({T})(squares + count * (apart * apart));
 }}""",
 } | GAMMAS
+ALWAYS = "static inline __attribute__((always_inline))"
+"""What a loop calls becomes part of it, else the loop does not become vectors."""
 SEPARATE = ("squares_about",)
 """Functions that take a value as it is rounded: inlined, a product and a difference would be one step."""
 INTEGER = {
@@ -244,6 +247,9 @@ def _named(text: str) -> set[str]:
 def _helpers() -> Iterator[tuple[str, str]]:
     """Every helper, those that others call first."""
     yield from CONVERSIONS.items()
+    for name, body in SINGLE.items():
+        yield f"{name}_f32", f"{ALWAYS} float {name}_f32{body}\n"
+        yield f"{name}_f64", f"{ALWAYS} double {name}_f64(double x) {{ return {name}(x); }}\n"
     for dtype in (F64, F32):
         yield from _templates(FLOAT, dtype)
     for dtype in DTYPES.values():

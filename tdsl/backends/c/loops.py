@@ -21,9 +21,10 @@ from tdsl.ir.node import Node, topological
 
 @dataclass
 class Loops(Online):
-    """`scratch` has the memory of values that wait for a later pass."""
+    """`scratch` has the memory of values that wait for a later pass; `shared_by` counts who shares some."""
 
     scratch: dict[Node, str] = field(default_factory=dict)
+    shared_by: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,7 +33,8 @@ class Loops(Online):
         self.joined = dict(self.passes.joined)
         self.column_groups = counters.groups(self.kernel, schedule.columns)
         self.column_names = counters.named(self.names, "column", self.column_groups)
-        self.row_groups = counters.groups(self.kernel, schedule.rows)
+        parts = (schedule.outer, schedule.inner)
+        self.row_groups = tuple(g for axes in parts for g in counters.groups(self.kernel, axes))
         self.row_names = counters.named(self.names, "row", self.row_groups)
         for found, names in (
             (self.row_groups, self.row_names),
@@ -43,11 +45,37 @@ class Loops(Online):
 
     def row(self) -> None:
         """Everything that happens to a unit."""
+        if self.schedule.inner:
+            self._share()
         for one in self.passes.passes:
             self._of_rows(one.before)
             self._pass(one)
         late = [n for n in self.crossed if not self._is_long(n.operands[0])]
         self._of_rows(self.passes.after, self.passes.stores, late)
+
+    def begin_shared(self) -> None:
+        """Memory for what rows share, and the number of the rows that it is for."""
+        for node in self.passes.shared.kept:
+            self._begin_scratch(node)
+        self.shared_by = self.names.fresh("seen")
+        self.line(f"int64_t {self.shared_by} = -1;")
+
+    def _share(self) -> None:
+        """What the row shares with others, unless it is there."""
+        shared, known, depth = self.passes.shared, dict(self.text), self.indent
+        count = self.names.factor(counters.count(self.schedule.inner))
+        self.open(f"if ({self.shared_by} != unit / {count})")
+        self.line(f"{self.shared_by} = unit / {count};")
+        self.emit(shared.short)
+        first, last = self._outer_loops(shared.nodes, is_blocked=False)
+        self.line(SIMD)
+        name = self.column_names[-1]
+        self.open(f"for (int64_t {name} = {first}; {name} < {last}; {name}++)")
+        self.emit(shared.nodes)
+        for node in shared.kept:
+            self.line(f"{self._kept(node)} = {self.text[node]};")
+        self._close_to(depth)
+        self.text = known | {node: loaded(self._kept(node), node.dtype) for node in shared.kept}
 
     def _is_long(self, node: Node) -> bool:
         return bool(set(self.schedule.columns) & set(node.axes))
@@ -125,7 +153,8 @@ class Loops(Online):
         self, one: Pass, added: Sequence[Node], *, direct: bool, is_vector: bool
     ) -> dict[Node, str]:
         """Open loops over the columns; where the innermost one adds up each of the reductions."""
-        first, last = self._outer_loops(is_blocked=is_vector and not self.schedule.staged)
+        is_blocked = is_vector and not self.schedule.staged
+        first, last = self._outer_loops(one.nodes, is_blocked=is_blocked)
         parts = {node: self.carried(self.totals[node][0]) for node in added}
         if is_vector:
             parts = {
@@ -142,13 +171,15 @@ class Loops(Online):
             self._lane_loop()
         return parts
 
-    def _outer_loops(self, *, is_blocked: bool) -> tuple[str, str]:
-        """Open all loops but the innermost; the range of that one."""
+    def _outer_loops(self, nodes: Sequence[Node] = (), *, is_blocked: bool) -> tuple[str, str]:
+        """Open all loops but the innermost, with what does not vary along that one; its range."""
         if self.schedule.kind == "flat":
             return "start", "end"
         counts = [self.names.factor(counters.count(group)) for group in self.column_groups]
         for name, count in zip(self.column_names[:-1], counts, strict=False):
             self.open(f"for (int64_t {name} = 0; {name} < {count}; {name}++)")
+        if counts[1:] and not self.side_by_side:
+            self.emit(n for n in nodes if not {*n.axes} & {*self.column_groups[-1]})
         last = counts[-1] if counts else "1"
         if not is_blocked:
             return "0", last

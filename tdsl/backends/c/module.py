@@ -25,7 +25,8 @@ HEAD = """#define _GNU_SOURCE
 #include <stdint.h>
 """
 VECTORS = """
-#if defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
+#ifdef TDSL_VECTORS
+#elif defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #define TDSL_VECTORS (__GLIBC__ * 100 + __GLIBC_MINOR__)
 #else
 #define TDSL_VECTORS 0

@@ -12,49 +12,16 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from tdsl.backends.c.schedule import Schedule
+from tdsl.backends.c.shared import Shared, is_costly, shared_values
 from tdsl.fusion.kernel import Kernel, Store, used
 from tdsl.fusion.layout import PROGRAMS, is_replicated
-from tdsl.fusion.offsets import WIDEST
 from tdsl.fusion.online import Joined, Passes, streamed_passes
 from tdsl.fusion.passes import pass_numbers
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
-from tdsl.ops import take
 
-CHEAP = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "neg",
-        "abs",
-        "where",
-        "cast",
-        "maximum",
-        "minimum",
-        "clamp",
-        "equal",
-        "not_equal",
-        "less",
-        "less_equal",
-        "greater",
-        "greater_equal",
-        "isnan",
-        "isinf",
-        "isfinite",
-        "bitand",
-        "bitor",
-        "bitxor",
-        "bitnot",
-        "sign",
-        "floor",
-        "ceil",
-        "trunc",
-    ]
-)
-"""Operations that are cheaper to repeat than to keep."""
-
-
+WIDEST = 8
+"""The bytes of the widest dtype."""
 SCRATCH = 1 << 21
 """Bytes of scratch memory that a row, or rows side by side, may have."""
 
@@ -84,9 +51,11 @@ class Pass:
 class Row:
     """What happens to a row: passes, then values and stores of the whole row.
 
-    `joined` has the reductions that a pass adds up beside the one that their terms wait for.
+    `shared` comes first, once for all rows that share it. `joined` has the reductions that a pass adds up
+    beside the one that their terms wait for.
     """
 
+    shared: Shared
     passes: tuple[Pass, ...]
     joined: Mapping[Node, Joined]
     after: tuple[Node, ...]
@@ -102,6 +71,8 @@ class Planner:
         self.memory = {read.node for read in kernel.reads}
         self.nodes = kernel.nodes()
         self.crossed = kernel.layout.crossed
+        inner = schedule.inner
+        self.shared = shared_values(kernel, inner, self.columns) if inner else Shared()
         self.streams = self._streams()
         self.depths = self.streams.known
 
@@ -139,7 +110,7 @@ class Planner:
                 passes.append(Pass(before, nodes, kept, reductions, crossed, stores))
         after = tuple(n for n in self._short() if n not in known)
         own = tuple(s for s in self.kernel.stores if not s.share and not self.is_long(s.node))
-        return Row(tuple(passes), self.streams.joined, after, own)
+        return Row(self.shared, tuple(passes), self.streams.joined, after, own)
 
     def _roots(self, number: int) -> tuple[
         list[Node], tuple[Node, ...], tuple[Node, ...], tuple[Store, ...]
@@ -172,26 +143,21 @@ class Planner:
         waiting = [node for node in roots if self.is_long(node)]
         while waiting:
             node = waiting.pop()
-            if node in found:
+            if node in found or node in self.shared.kept:
                 continue
             found.add(node)
-            if node in computed and self.schedule.staged and self._is_costly(node):
+            if node in computed and self.schedule.staged and is_costly(node):
                 staged.add(node)
             else:
                 waiting += [o for o in used(node, self.memory) if self.is_long(o)]
         return found
-
-    def _is_costly(self, node: Node) -> bool:
-        """Whether a value is worth its place in memory."""
-        if node.op.family == "scan" or node.op is take:
-            return True
-        return node.op.family == "pointwise" and node.op.name not in CHEAP
 
     def _short(self) -> Sequence[Node]:
         """The values of a whole row, which its reductions are too; these come with their passes."""
         return [
             n for n in self.nodes
             if not self.is_long(n) and n.op.family != "reduction" and not self._is_part(n)
+            and n not in self.shared.alone
         ]  # fmt: skip
 
     def _is_part(self, node: Node) -> bool:
@@ -206,13 +172,17 @@ def fitted(kernel: Kernel, schedule: Schedule, size: Callable[[Size], int]) -> S
     """
 
     def scratch(schedule: Schedule) -> int:
-        kept = [node for one in plan_row(kernel, schedule).passes for node in one.kept]
+        row = plan_row(kernel, schedule)
+        kept = [*row.shared.kept, *(node for one in row.passes for node in one.kept)]
         return len(kept) * prod(map(size, schedule.columns)) * schedule.lanes * WIDEST
 
     narrow = schedule.narrowed(size)
     if narrow and 0 < scratch(narrow) <= SCRATCH:
         return narrow
-    return replace(schedule, staged=False) if scratch(schedule) > SCRATCH else schedule
+    if scratch(schedule) <= SCRATCH:
+        return schedule
+    alone = replace(schedule, inner=())
+    return alone if scratch(alone) <= SCRATCH else replace(alone, staged=False)
 
 
 def plan_row(kernel: Kernel, schedule: Schedule) -> Row:

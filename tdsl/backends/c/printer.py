@@ -17,6 +17,8 @@ from tdsl.fusion.layout import PROGRAMS
 from tdsl.ir.dtype import AnyDtype
 from tdsl.ir.size import Size
 
+THREADS = "num_threads(threads) if (threads > 1)"
+
 
 @dataclass(frozen=True, slots=True)
 class Printed:
@@ -45,12 +47,21 @@ class _Printer(Tiles):
         """The whole function."""
         self.totals_of_parts()
         self._units()
-        parallel = "#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)"
-        self.line(parallel)
+        is_shared = bool(self.schedule.inner)
+        if is_shared and not self.schedule.walked:
+            self.line(f"#pragma omp parallel {THREADS}")
+            self.line("{")
+            self.indent += 1
+            self.begin_shared()
+            self.line("#pragma omp for schedule(static)")
+        else:
+            self.line(f"#pragma omp parallel for {THREADS} schedule(static)")
         if self.schedule.walked:
             programs = self.names.size(PROGRAMS)
             self.open(f"for (int64_t program = 0; program < {programs}; program++)")
             self.begin_crossed()
+            if is_shared:
+                self.begin_shared()
             first, last = f"units * program / {programs}", f"units * (program + 1) / {programs}"
             self.open(f"for (int64_t unit = {first}; unit < {last}; unit++)")
         else:
@@ -60,6 +71,7 @@ class _Printer(Tiles):
         self.close()
         if self.schedule.walked:
             self.store_crossed()
+        if self.schedule.walked or is_shared:
             self.close()
         return self._printed()
 

@@ -18,6 +18,7 @@ from math import prod
 from typing import Literal
 
 from tdsl.backends.c.counters import groups
+from tdsl.backends.c.shared import shared_axes
 from tdsl.fusion import schedule
 from tdsl.fusion.kernel import Kernel, Store
 from tdsl.fusion.offsets import COLUMN, ROW, accesses, is_contiguous, is_strided, ordered
@@ -41,6 +42,8 @@ STAGED_LANES = 1024
 """The same for rows side by side."""
 NARROW = 4
 """How many times as long they may be where half as many lie side by side."""
+SHARING = 4
+"""Rows from which it pays to keep what they share."""
 MOST_PROGRAMS = 64
 EACH_PROGRAM = 16
 """Units for each program that keeps sums, so that its parts are little traffic."""
@@ -51,7 +54,8 @@ class Schedule:
     """How a kernel runs. `rows` and `columns` are in the order in which they are counted.
 
     `staged`: values that are costly to compute wait in a row of scratch memory for later passes.
-    `lanes`: how many rows lie side by side.
+    `lanes`: how many rows lie side by side. `inner`: the last of the rows, along which costly values of the
+    columns are shared.
     """
 
     kind: Kind
@@ -60,6 +64,12 @@ class Schedule:
     walked: bool
     staged: bool
     lanes: int = 1
+    inner: tuple[Size, ...] = ()
+
+    @property
+    def outer(self) -> tuple[Size, ...]:
+        """The rows but for `inner`."""
+        return self.rows[: len(self.rows) - len(self.inner)]
 
     @property
     def block(self) -> int:
@@ -98,7 +108,10 @@ class Schedule:
             return f"{walk} {rows} and {columns} in squares of {TILE}"
         if self.kind == "lanes":
             return f"{walk} {rows}, {self.lanes} rows side by side along {columns}"
-        return f"{walk} {rows}, each along {columns}"
+        alike = (
+            f"; along {' x '.join(map(str, self.inner))} they share values" if self.inner else ""
+        )
+        return f"{walk} {rows}, each along {columns}{alike}"
 
 
 def turned(kernel: Kernel, rows: Axes, columns: Axes) -> tuple[list[Node], list[Store]]:
@@ -131,12 +144,23 @@ def choose(kernel: Kernel, size: Callable[[Size], int]) -> Schedule:
             return Schedule("flat", (), everything, walked, staged=True)
         tiles = None if walked else _tiles(kernel, outer, inner)
         rows = tuple(axis for group in outer for axis in group)
-        return tiles or Schedule("rows", rows, inner, walked, staged=True)
+        return tiles or _sharing(kernel, Schedule("rows", rows, inner, walked, staged=True), size)
     rows, columns = ordered(kernel, layout.rows), ordered(kernel, layout.columns)
     length = prod(map(size, columns))
     if rows and not walked and is_strided(kernel, rows, columns):
         return Schedule("lanes", rows, columns, walked, length <= STAGED_LANES, LANES)
-    return Schedule("rows", rows, columns, walked, length <= STAGED)
+    schedule = Schedule("rows", rows, columns, walked, length <= STAGED)
+    return _sharing(kernel, schedule, size) if schedule.staged else schedule
+
+
+def _sharing(kernel: Kernel, schedule: Schedule, size: Callable[[Size], int]) -> Schedule:
+    """The schedule with those rows in the end that share costly values, if they are several."""
+    shared = shared_axes(kernel, schedule.rows, schedule.columns)
+    if prod(map(size, shared)) < SHARING:
+        return schedule
+    inner = tuple(axis for axis in schedule.rows if axis in shared)
+    outer = tuple(axis for axis in schedule.rows if axis not in shared)
+    return replace(schedule, rows=(*outer, *inner), inner=inner)
 
 
 def _tiles(kernel: Kernel, outer: Sequence[Axes], inner: Axes) -> Schedule | None:

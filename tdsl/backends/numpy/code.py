@@ -7,18 +7,21 @@ gives a fresh array. What is the same for every tile is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from tdsl.backends.numpy.select import select
-from tdsl.ir.node import Kernel as Function
-from tdsl.ir.node import Node, remake, topological
+from tdsl.backends.numpy.functions import is_written
+from tdsl.backends.numpy.one_hot import place_and_value
+from tdsl.backends.numpy.sums import Order, factors, is_inner
+from tdsl.backends.numpy.tiles import Part
+from tdsl.ir.node import Node, topological, uses
 from tdsl.ir.size import Atom, Size
-from tdsl.ops import index, input_, numpy_dtype, where
+from tdsl.ops import erf, index, input_, numpy_dtype, where
 
-Sizes = Callable[[Size], int]
+Operands = Mapping[Node, tuple[Node, ...]]
+WHOLE: frozenset[Size] = frozenset()
+TWICE = (where, erf)
+"""Operations whose functions read an operand again after they have begun to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +37,83 @@ class Memory:
 class Code:
     """What a kernel computes once, and on each tile; where values go that ufuncs compute.
 
-    `placed` are index maps that depend on where the tile lies.
+    `held` is what depends on where the tile begins along the divided axis number `slowest` alone: it is
+    computed anew when that changes. `placed` are index maps that depend on where the tile lies. `merged`
+    are sums along the last axis and rows that are 0 but at one place, with what they are computed from.
     """
 
     once: tuple[Node, ...]
+    held: tuple[Node, ...]
     each: tuple[Node, ...]
+    slowest: int
     placed: frozenset[Node]
     scratch: dict[Node, Memory]
     direct: frozenset[Node]
+    merged: Operands
 
 
-def code_of(roots: Sequence[Node], tile: frozenset[Size], stored: frozenset[Node]) -> Code:
-    """The code of these values; `tile` are axes and starts of a tile, and `stored` goes to results."""
-    nodes = topological(roots)
-    placed = frozenset(node for node in nodes if _is_placed(node, tile))
-    local = _local(nodes, tile) | placed
-    each = [node for node in nodes if node in local]
-    direct = frozenset(node for node in each if node in stored and _is_written(node))
+def code_of(
+    roots: Sequence[Node], parts: Sequence[Part], stored: frozenset[Node], order: Order
+) -> Code:
+    """The code of these values on a tile with these parts; `stored` goes to results.
+
+    `order` sorts axes as they lie in memory.
+    """
+    every = topological(roots)
+    merged = _merged(every, roots, order)
+    inside = {node.operands[0] for node, given in merged.items() if given[0] not in node.operands}
+    nodes = [node for node in every if node not in inside]
+    marks = [frozenset((part.tile, part.start)) for part in parts]
+    placed = frozenset(node for node in nodes if _is_placed(node, WHOLE.union(*marks)))
+    along = [_local(every, mark) for mark in marks]
+    local = placed.union(*along)
+    slowest, held = _held(nodes, along, placed)
+    each = [node for node in nodes if node in local and node not in held]
+    direct = frozenset(node for node in each if node in stored and is_written(node))
     return Code(
         tuple(node for node in nodes if node not in local),
+        tuple(node for node in nodes if node in held),
         tuple(each),
+        slowest,
         placed,
-        _scratch(each, frozenset(roots), direct),
+        _scratch(each, frozenset(roots), direct, merged),
         direct,
+        merged,
     )
+
+
+def _held(
+    nodes: Sequence[Node], along: Sequence[set[Node]], placed: frozenset[Node]
+) -> tuple[int, frozenset[Node]]:
+    """The divided axis along which alone most values lie that are computed, by number, and these values."""
+    alone = [
+        frozenset(
+            node
+            for node in nodes
+            if node in own and node not in placed
+            if not any(node in other for other in along if other is not own)
+        )
+        for own in along
+    ]
+    counts = [sum(node.op is not input_ for node in found) for found in alone]
+    if len(along) < 2 or not any(counts):
+        return 0, frozenset()
+    slowest = counts.index(max(counts))
+    return slowest, frozenset(node for node in alone[slowest] if node.op is not input_)
+
+
+def _merged(nodes: Sequence[Node], roots: Sequence[Node], order: Order) -> Operands:
+    """Sums and rows that are computed from others than their operands, where nobody else uses these."""
+    counts = uses(nodes)
+    found: dict[Node, tuple[Node, ...]] = {}
+    for node in nodes:
+        is_own = bool(node.operands) and counts[node.operands[0]] == 1
+        is_own = is_own and node.operands[0] not in roots
+        if is_inner(node, order):
+            found[node] = factors(node, order) if is_own else node.operands
+        elif is_own and (pair := place_and_value(node, order)):
+            found[node] = pair
+    return found
 
 
 def _local(nodes: Sequence[Node], tile: frozenset[Size]) -> set[Node]:
@@ -83,47 +139,30 @@ def _is_placed(node: Node, tile: frozenset[Size]) -> bool:
     return bool(starts & used)
 
 
-def function_of(node: Node) -> Function | None:
-    """The function of a pointwise operation on arrays that broadcast: what it is on numbers."""
-    if node.op.family != "pointwise":
-        return None
-    numbers = [
-        input_(name=f"x{place}", dtype=operand.dtype, axes=())
-        for place, operand in enumerate(node.operands)
-    ]
-    number = remake(node.op, tuple(numbers), node.attrs)
-    function = node.op.evaluate(number, lambda size: 1)
-    return select if function is np.where else function
-
-
-def _is_written(node: Node) -> bool:
-    """Whether the function that computes a value can be told where to write."""
-    function = function_of(node)
-    return bool(node.axes) and (function is select or isinstance(function, np.ufunc))
-
-
 def _scratch(
-    nodes: Sequence[Node], roots: frozenset[Node], direct: frozenset[Node]
+    nodes: Sequence[Node], roots: frozenset[Node], direct: frozenset[Node], merged: Operands
 ) -> dict[Node, Memory]:
     """The memory of each value that a ufunc computes, free again after the last use."""
     owners = {node: node for node in nodes}
     last: dict[Node, Node | None] = {}
     for node in nodes:
-        if node.op.is_view:
-            owners[node] = next((owners[o] for o in node.operands if o in owners), node)
-        last |= {owners[operand]: node for operand in node.operands if operand in owners}
+        given = merged.get(node, node.operands)
+        if node.op.is_view and not is_written(node):
+            owners[node] = next((owners[o] for o in given if o in owners), node)
+        last |= {owners[operand]: node for operand in given if operand in owners}
     last |= {owners[root]: None for root in roots if root in owners}
     found: dict[Node, Memory] = {}
     free: list[Memory] = []
     count = 0
     for node in nodes:
-        dying = dict.fromkeys(owners[operand] for operand in node.operands if operand in owners)
+        given = merged.get(node, node.operands)
+        dying = dict.fromkeys(owners[operand] for operand in given if operand in owners)
         left = [found[owner] for owner in dying if owner in found and last[owner] is node]
         kind = (frozenset(node.axes), numpy_dtype(node.dtype).itemsize)
-        usable = free if node.op is where else [*free, *left]
+        usable = free if node.op in TWICE else [*free, *left]
         fitting = [memory for memory in usable if (memory.axes, memory.itemsize) == kind]
         free += left
-        if node in direct or not _is_written(node):
+        if node in direct or not is_written(node):
             continue
         if fitting:
             found[node] = fitting[-1]

@@ -7,7 +7,6 @@ array, where it lies; how many threads run decides nothing but the time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ import numpy as np
 from tdsl.backends.arrays import Arrays
 from tdsl.backends.c.module import PROGRAMS_NAME
 from tdsl.backends.numpy.kernel import TiledKernel
-from tdsl.backends.numpy.run import run_kernel
+from tdsl.backends.numpy.run import quiet, run_kernel
 from tdsl.backends.numpy.tiles import MOST_PROGRAMS, Tiling, tiling
-from tdsl.backends.threads import SMALL, THREADS
+from tdsl.backends.threads import THREADS
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan, Step
 from tdsl.ir.size import Size
@@ -36,7 +35,9 @@ class Executable:
         self.makers = [
             (b.name, arrays.maker(tuple(map(self.size, b.shape)), b.dtype)) for b in plan.buffers
         ]
+        self.names = [param.name for param in plan.params]
         self.steps = [self._step(step) for step in plan.steps]
+        self.is_large = any(isinstance(s, TiledKernel) and s.is_large for s in self.steps)
 
     def size(self, size: Size) -> int:
         """The value of a size."""
@@ -44,18 +45,21 @@ class Executable:
 
     def run(self, given: Sequence[Any]) -> list[Any]:
         """The results on these arguments."""
-        memory = {param.name: value for param, value in zip(self.plan.params, given, strict=True)}
-        memory |= {name: make() for name, make in self.makers}
+        memory = dict(zip(self.names, given, strict=True))
+        for name, make in self.makers:
+            memory[name] = make()
+        with quiet() if self.is_large else np.errstate(all="ignore"):
+            self._compute(memory)
+        return [memory[name] for name in self.plan.results]
+
+    def _compute(self, memory: dict[str, Any]) -> None:
         views = {name: self.arrays.view(array) for name, array in memory.items()}
         for step in self.steps:
             if isinstance(step, TiledKernel):
-                threads = THREADS.count if self._is_large(step) else 1
-                run_kernel(step, views, threads)
+                run_kernel(step, views, THREADS.count if step.is_large else 1)
             else:
-                with np.errstate(all="ignore"):
-                    self.arrays.call(step, memory, self.size)
+                self.arrays.call(step, memory, self.size)
                 views |= {s.buffer: self.arrays.view(memory[s.buffer]) for s in step.stores}
-        return [memory[name] for name in self.plan.results]
 
     def _tiling(self, kernel: Kernel) -> Tiling:
         return tiling(kernel, self.size)
@@ -64,7 +68,3 @@ class Executable:
         if not isinstance(step, Kernel):
             return step
         return TiledKernel(step, self._tiling(step), self.sizes, self.programs)
-
-    def _is_large(self, kernel: TiledKernel) -> bool:
-        """Whether a second thread pays."""
-        return prod(map(self.size, kernel.tiling.axes)) >= SMALL

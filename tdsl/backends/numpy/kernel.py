@@ -2,40 +2,52 @@
 
 In: a `Kernel`, its `Tiling` and sizes. Out: `TiledKernel`. Between: functions are resolved once for each
 shape of a tile, but for index maps that depend on where the tile lies; values have their axes in the
-order of memory.
+order of memory. What follows from sizes alone is computed here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from operator import itemgetter
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from tdsl.backends import threads
 from tdsl.backends.arrays import evaluate
-from tdsl.backends.numpy.code import code_of, function_of
+from tdsl.backends.numpy import select
+from tdsl.backends.numpy.cheaper import cheaper
+from tdsl.backends.numpy.code import code_of
+from tdsl.backends.numpy.functions import function_of
+from tdsl.backends.numpy.one_hot import one_hot
+from tdsl.backends.numpy.program import Memory, Program, Run, Step, compute, getter, turned
 from tdsl.backends.numpy.restrict import Restriction
+from tdsl.backends.numpy.sums import summing
 from tdsl.backends.numpy.tiles import Lengths, Starts, Tiling
 from tdsl.backends.numpy.views import is_linear, reader, writer
 from tdsl.fusion.kernel import Kernel, Store
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size, name
-from tdsl.ops import input_, numpy_dtype
-from tdsl.ops.base import Aligner, aligner
+from tdsl.ops import input_, numpy_dtype, where
+from tdsl.ops.base import Aligner, aligner, shape_of
 
 PARTS = name("parts")
-Values = dict[Node, Any]
+KEPT = 1 << 12
+"""The most functions of single tiles that are kept: to find one takes longer than to run it."""
 Sizes = Callable[[Size], int]
-Run = Callable[..., Any]
+Axes = tuple[Size, ...]
 Cut = tuple[int | None, ...]
 """For each axis of a value its number among the divided ones."""
 
 
-class Step(NamedTuple):
-    """The computation of one value. `run` is None where the function depends on where the tile lies."""
+class Read(NamedTuple):
+    """A buffer, its view as a value, the value's place, and how it is cut; None: not at all."""
 
-    node: Node
-    run: Run | None
-    operands: tuple[tuple[Node, Aligner | None], ...]
-    turn: Aligner | None
+    place: int
+    name: str
+    view: Aligner | None
+    cut: Cut | None
 
 
 class Target(NamedTuple):
@@ -43,10 +55,22 @@ class Target(NamedTuple):
 
     store: Store
     node: Node
-    axes: tuple[Size, ...]
+    axes: Axes
     cut: Cut
     view: Aligner | None
     is_linear: bool
+
+
+class Write(NamedTuple):
+    """A store of each tile's own, and the place of its value.
+
+    `is_direct`: the value is computed where it is stored; `is_once`: it is the same for all tiles.
+    """
+
+    target: Target
+    place: int
+    is_direct: bool
+    is_once: bool
 
 
 class TiledKernel:
@@ -57,24 +81,32 @@ class TiledKernel:
     ) -> None:
         self.kernel, self.tiling, self.sizes = kernel, tiling, sizes
         self.shares = list(tiling.shares(programs)) if tiling.is_walked else []
-        self.places = {part.tile: number for number, part in enumerate(tiling.parts)}
+        self.is_large = prod(map(self.size, tiling.axes)) >= threads.SMALL
+        self.divided = {part.tile: number for number, part in enumerate(tiling.parts)}
         own = {part.axis: part.tile for part in tiling.parts}
         self.axes = [own.get(axis, axis) for axis in tiling.axes]
         restricted = Restriction(tiling.parts)
-        self.targets = [self._target(store, restricted.node(store.node)) for store in kernel.stores]
+        nodes = [restricted.node(store.node) for store in kernel.stores]
+        new = cheaper(nodes)
+        pairs = zip(kernel.stores, nodes, strict=True)
+        self.targets = [self._target(store, new[node]) for store, node in pairs]
         roots = [target.node for target in self.targets]
         plain = frozenset(t.node for t in self.targets if t.is_linear and not t.store.share)
-        starts = {part.start.text: number for number, part in enumerate(tiling.parts)}
-        marks = frozenset((*self.places, *(part.start for part in tiling.parts)))
-        self.code = code_of(roots, marks, plain)
+        self.code = code_of(roots, tiling.parts, plain, self.order)
+        tiles = tiling.tiles
+        self.tiles = sorted(tiles, key=itemgetter(self.code.slowest)) if self.code.held else tiles
         self.joiners = {store: self._joiner(store) for store in kernel.stores if store.share}
-        self.numbers = self._numbers()
-        given = [node for node in self.code.each if node.op is input_]
-        self.starts = {n: starts[n["name"]] for n in given if n["name"] in starts}
-        self.cuts = {n: self.cut(self.order(n.axes)) for n in given if n not in self.starts}
-        self.readers = self._readers()
-        self.first = self._steps(self.code.once, ())
-        self.steps = {lengths: self._steps(self.code.each, lengths) for lengths in self._lengths()}
+        self._places: dict[tuple[Node, Axes | None], int] = {}
+        self.contents: list[Any] = []
+        self.once = frozenset(self.code.once)
+        self.starts = self._starts()
+        self.reads = self._reads()
+        self.known: set[int] = set()
+        self._resolved: dict[tuple[Node, Lengths, Starts], Run] = {}
+        self.first: list[Step] = []
+        self._prepare()
+        self.programs = {lengths: self._program(lengths) for lengths in self._lengths()}
+        self.writes = [Write(one, *self._write(one)) for one in self.targets if not one.store.share]
 
     def size(self, size: Size) -> int:
         """The value of a size that is the same for all tiles."""
@@ -89,14 +121,21 @@ class TiledKernel:
             known[part.start.text] = start
         return lambda size: size.evaluate(known)
 
-    def order(self, axes: Sequence[Size]) -> tuple[Size, ...]:
+    def order(self, axes: Sequence[Size]) -> Axes:
         """The axes as values have them."""
         known = [axis for axis in self.axes if axis in axes]
         return (*known, *(axis for axis in axes if axis not in known))
 
-    def cut(self, axes: Sequence[Size]) -> Cut:
+    def place(self, node: Node, axes: Axes | None = None) -> int:
+        """The number of the place of a value, or of its view along the axes."""
+        number = self._places.setdefault((node, axes), len(self._places))
+        if number == len(self.contents):
+            self.contents.append(None)
+        return number
+
+    def _cut(self, axes: Sequence[Size]) -> Cut:
         """How a value along these axes is cut."""
-        return tuple(self.places.get(axis) for axis in axes)
+        return tuple(self.divided.get(axis) for axis in axes)
 
     def _target(self, store: Store, node: Node) -> Target:
         axes = self.order(node.axes)
@@ -105,46 +144,137 @@ class TiledKernel:
         linear = is_linear(store)
         order = store.node.axes if store.share else own
         view = writer(store, order, self.size) if linear else None
-        return Target(store, node, own, self.cut(axes), view, linear)
+        return Target(store, node, own, self._cut(axes), view, linear)
+
+    def _write(self, one: Target) -> tuple[int, bool, bool]:
+        is_first = one is next(other for other in self.targets if other.node is one.node)
+        is_direct = one.node in self.code.direct and one.is_linear and is_first
+        return self.place(one.node), is_direct, one.node in self.once
 
     def _lengths(self) -> set[Lengths]:
         """The shapes of tiles; a program without tiles has an empty one."""
-        none = {(0,) * len(self.places)} if self.tiling.is_walked else set()
+        none = {(0,) * len(self.divided)} if self.tiling.is_walked else set()
         return {self.tiling.lengths(starts) for starts in self.tiling.tiles} | none
 
-    def _numbers(self) -> Values:
-        """The numbers that follow from sizes."""
-        numbers = dict(self.kernel.numbers)
-        return {
-            node: numpy_dtype(node.dtype).type(evaluate(numbers[node["name"]], self.size))
-            for node in self.code.once
-            if node.op is input_ and node["name"] in numbers
-        }
+    def _starts(self) -> list[tuple[int, int]]:
+        """The places of where the tile begins, with the numbers of the divided axes."""
+        starts = {part.start.text: number for number, part in enumerate(self.tiling.parts)}
+        given = [n for n in self.code.each if n.op is input_ and n["name"] in starts]
+        return [(self.place(node), starts[node["name"]]) for node in given]
 
-    def _readers(self) -> list[tuple[Node, str, Aligner | None]]:
-        """The values that are read from buffers, with the view of each."""
+    def _reads(self) -> list[Read]:
+        """What is read from buffers."""
         shapes = {read.name: read.shape for read in self.kernel.reads}
-        return [
-            (node, node["name"], reader(shapes[node["name"]], node.axes, self.order(node.axes)))
-            for node in (*self.code.once, *self.cuts)
-            if node.op is input_ and node not in self.numbers
-        ]
+        found = []
+        for nodes, is_cut in ((self.code.once, False), (self.code.each, True)):
+            for node in nodes:
+                if node.op is input_ and node["name"] in shapes:
+                    order = self.order(node.axes)
+                    view = reader(shapes[node["name"]], node.axes, order)
+                    cut = self._cut(order) if is_cut else None
+                    found.append(Read(self.place(node), node["name"], view, cut))
+        return found
 
-    def _steps(self, nodes: Sequence[Node], lengths: Lengths) -> list[Step]:
-        """How these values are computed on tiles of one shape."""
+    def _prepare(self) -> None:
+        """Find what all tiles share: numbers, and steps for each call."""
+        numbers, none = dict(self.kernel.numbers), Program()
+        for node in self.code.once:
+            if node.op is not input_:
+                self._add(node, self.size, none, self.first)
+            elif node["name"] in numbers:
+                value = evaluate(numbers[node["name"]], self.size)
+                self.contents[self.place(node)] = numpy_dtype(node.dtype).type(value)
+                self.known.add(self.place(node))
+
+    def _program(self, lengths: Lengths) -> Program:
+        """How values are computed on tiles of one shape; scratch memory is not worth it on small ones."""
         size = self.sizes_at(lengths)
-        return [self._step(node, size) for node in nodes if node.op is not input_]
+        is_small = prod(map(size, self.axes)) < select.SMALL
+        program = Program()
+        for node, memory in {} if is_small else self.code.scratch.items():
+            shape = shape_of(self.order(node.axes), size)
+            own = Memory(self.place(node), memory.number, shape, numpy_dtype(node.dtype))
+            program.memory[node] = own
+        for nodes, steps in ((self.code.held, program.held), (self.code.each, program.each)):
+            for node in nodes:
+                if node.op is not input_:
+                    self._add(node, size, program, steps)
+        return program
 
-    def _step(self, node: Node, size: Sizes) -> Step:
-        order, function, turn = self.order(node.axes), function_of(node), None
-        found = [self.order(operand.axes) for operand in node.operands]
-        if function is not None:
-            views = [aligner(own, order) for own in found]
+    def _add(self, node: Node, size: Sizes, program: Program, steps: list[Step]) -> None:
+        """Add the step that computes a value."""
+        run, operands = self._function(node, size)
+        places = [self._operand(operand, axes, program, steps) for operand, axes in operands]
+        place = self.place(node)
+        if node in program.memory or node in self.code.direct:
+            places.append(place)
+        self._put(Step(run, tuple(places), getter(places), place), steps)
+
+    def _operand(self, node: Node, axes: Axes, program: Program, steps: list[Step]) -> int:
+        """The place of a value as it lies along the axes, with the step that makes the view."""
+        view = aligner(self.order(node.axes), axes)
+        if view is None:
+            return self.place(node)
+        place = self.place(node, axes)
+        if place not in program.seen and place not in self.known:
+            program.seen.add(place)
+            home = program.held if node in self.code.held else steps
+            home = program.views if node in program.memory else home
+            home = self.first if node in self.once else home
+            self._put(Step(view, (self.place(node),), getter([self.place(node)]), place), home)
+        return place
+
+    def _put(self, step: Step, steps: list[Step]) -> None:
+        """Add a step; one that follows from what is known is done at once."""
+        if steps is self.first and self.known.issuperset(step.places):
+            with np.errstate(all="ignore"):
+                compute([step], self.contents, lambda node: self.resolved(node, self.size))
+            self.known.add(step.place)
         else:
-            views = [aligner(own, o.axes) for own, o in zip(found, node.operands, strict=True)]
-            turn = aligner(node.axes, order)
-            function = None if node in self.code.placed else node.op.evaluate(node, size)
-        return Step(node, function, tuple(zip(node.operands, views, strict=True)), turn)
+            steps.append(step)
+
+    def _function(self, node: Node, size: Sizes) -> tuple[Run | Node, list[tuple[Node, Axes]]]:
+        """The function of a value, and its operands, each with the axes along which it is given.
+
+        The node itself where the function depends on where the tile lies.
+        """
+        if node in self.code.merged:
+            return self._merged(node, self.code.merged[node], size)
+        order, function = self.order(node.axes), function_of(node)
+        if function is not None:
+            return function, [(operand, order) for operand in node.operands]
+        operands = [(operand, operand.axes) for operand in node.operands]
+        if node in self.code.placed:
+            return node, operands
+        return self.resolved(node, size), operands
+
+    def resolved(self, node: Node, size: Sizes) -> Run:
+        """The operation's function, which takes operands as the node has them."""
+        return turned(node.op.evaluate(node, size), aligner(node.axes, self.order(node.axes)))
+
+    def resolved_at(self, node: Node, lengths: Lengths, starts: Starts) -> Run:
+        """The same for a function that depends on where the tile lies; those of small values are kept."""
+        key = (node, lengths, starts)
+        run = self._resolved.get(key)
+        if run is None:
+            size = self.sizes_at(lengths, starts)
+            run = self.resolved(node, size)
+            if len(self._resolved) < KEPT and prod(map(size, node.axes)) < select.SMALL:
+                self._resolved[key] = run
+        return run
+
+    def _merged(
+        self, node: Node, given: Sequence[Node], size: Sizes
+    ) -> tuple[Run, list[tuple[Node, Axes]]]:
+        """A sum or a one-hot row from what it is computed from."""
+        run: Run
+        if node.op is where:
+            axes = self.order(node.axes)
+            run, along = one_hot(shape_of(axes, size), numpy_dtype(node.dtype)), axes[:-1]
+        else:
+            along = self.order(node.operands[0].axes)
+            run = summing(node, along, size(along[-1]))
+        return run, [(operand, along) for operand in given]
 
     def _joiner(self, store: Store) -> Run:
         """What adds up the parts of a reduction: the reduction itself."""

@@ -8,35 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from contextlib import suppress
 
-from tdsl.backends.threads import THREADS, after_fork
+from tdsl.backends.threads import THREADS, Pool
 
 Work = Callable[[Iterator[int]], None]
 
 
-class Pool:
-    """The threads, started when they are first needed."""
-
-    def __init__(self) -> None:
-        self.threads: Executor | None = None
-
-    def forget(self) -> None:
-        """In a forked child the parent's threads are gone."""
-        self.threads = None
-
-    def submit(self, work: Work, pieces: Iterator[int]) -> Future[None]:
-        """Begin work in another thread. Raises RuntimeError when the interpreter ends."""
-        if self.threads is None:
-            from concurrent.futures.thread import ThreadPoolExecutor
-
-            self.threads = ThreadPoolExecutor(max(1, THREADS.count - 1), "tdsl")
-        return self.threads.submit(work, pieces)
-
-
-POOL = Pool()
-after_fork(POOL.forget)
+POOL = Pool("tdsl", lambda: max(1, THREADS.count - 1))
 
 
 def share_out(work: Work, count: int, threads: int) -> None:

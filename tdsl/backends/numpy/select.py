@@ -1,4 +1,7 @@
-"""`where` on whole arrays, in memory that is given, by bits: in a third of the time of `numpy.where`."""
+"""`where` on whole arrays, in memory that is given, by bits: in a third of the time of `numpy.where`.
+
+NumPy's own goes element by element through a branch, which costs most where conditions are random.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ SMALL = 4096
 def select(condition: Any, x: Any, y: Any, out: Any = None) -> Any:
     """`numpy.where(condition, x, y)`, in `out` if that is given; it must be none of the operands.
 
-    With all bits of a mask equal to the condition, y ^ ((x ^ y) & mask) has x's bits or y's.
+    As integers, y ^ ((x ^ y) * condition) has x's bits or y's.
     """
     if out is None:
         return np.where(condition, x, y)
@@ -21,12 +24,13 @@ def select(condition: Any, x: Any, y: Any, out: Any = None) -> Any:
         out[...] = np.where(condition, x, y)
         return out
     kind = np.dtype(f"i{out.dtype.itemsize}")
-    mask = np.negative(condition.view(np.int8)).astype(kind)
     a, b, bits = x.view(kind), y.view(kind), out.view(kind)
     if not b.ndim and not b:
-        np.bitwise_and(a, mask, out=bits)
-        return out
-    np.bitwise_xor(a, b, out=bits)
-    np.bitwise_and(bits, mask, out=bits)
-    np.bitwise_xor(bits, b, out=bits)
+        np.multiply(a, condition.view(np.int8), out=bits)
+    elif not a.ndim and not a:
+        np.multiply(b, np.logical_not(condition).view(np.int8), out=bits)
+    else:
+        np.bitwise_xor(a, b, out=bits)
+        np.multiply(bits, condition.view(np.int8), out=bits)
+        np.bitwise_xor(bits, b, out=bits)
     return out

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from tdsl.backends.arrays import evaluate
+from tdsl.backends.torch_dtype import torch_dtype
 from tdsl.backends.triton import tuning
 from tdsl.backends.triton.launch import Launch, Loaded
 from tdsl.backends.triton.library import library_call
@@ -27,20 +28,10 @@ from tdsl.fusion.donation import donations
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import LibraryCall, Plan
 from tdsl.fusion.schedule import Schedule
-from tdsl.ir.dtype import AnyDtype
 from tdsl.ir.size import Size
 
 Tensor = torch.Tensor
 Step = Callable[[dict[str, Tensor]], None]
-TORCH = {"bool": torch.bool, "bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
-TORCH |= {"f64": torch.float64}
-TORCH |= {f"i{n}": getattr(torch, f"int{n}") for n in (8, 16, 32, 64)}
-TORCH |= {f"u{n}": getattr(torch, f"uint{n}") for n in (8, 16, 32, 64)}
-
-
-def torch_dtype(dtype: AnyDtype) -> torch.dtype:
-    """Torch's dtype."""
-    return TORCH[str(dtype)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ from tdsl.backends.triton.printer import Printed
 from tdsl.backends.triton.source import load
 from tdsl.backends.triton.specialise import ALIGNMENT
 from tdsl.fusion.kernel import Kernel, offset_of
-from tdsl.fusion.offsets import COLUMN, START, bytes_of, located, places, sites
+from tdsl.fusion.offsets import COLUMN, START, located, places, sites
 from tdsl.fusion.plan import Plan
 from tdsl.fusion.schedule import Schedule, choose
-from tdsl.ir.dtype import AnyDtype
+from tdsl.ir.dtype import AnyDtype, item_bytes
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
 from tdsl.ir.size import name as size_name
@@ -122,7 +122,7 @@ class Foreach:
         function = load(self.source, wrapper.name)
         self.pointers = body.pointers
         self.block = kind.schedule.block_columns
-        self.steps = [bytes_of(kind.dtypes[name]) * kind.whole[name] for name in self.pointers]
+        self.steps = [item_bytes(kind.dtypes[name]) * kind.whole[name] for name in self.pointers]
         self.loaded = {
             alignment: Loaded(
                 replace(wrapper, constants=(("ALIGNMENT", alignment), *body.constants)),

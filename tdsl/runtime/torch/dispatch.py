@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch.autograd.function import _SingleLevelFunction
 
-from tdsl.runtime.arguments import PLAIN
+from tdsl.backends.torch_dtype import torch_dtype
+from tdsl.runtime.arguments import PLAIN, dtype_named
 from tdsl.runtime.definition import Mode, Run, Specialisation, remember
 from tdsl.runtime.torch.kernel import is_compiled, run_kernel, scale_gradients
 from tdsl.runtime.torch.memory import (
@@ -97,7 +98,7 @@ def _all_tensors(values: Sequence[Any]) -> list[Tensor]:
     return [
         value
         if isinstance(value, Tensor)
-        else like.new_full((), number_of(value), dtype=getattr(torch, value.dtype.name))
+        else like.new_full((), number_of(value), dtype=torch_dtype(str(dtype_named(value.dtype))))
         for value in values
     ]
 

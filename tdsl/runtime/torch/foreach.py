@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from tdsl.backends.triton.execute import torch_dtype
+from tdsl.backends.torch_dtype import torch_dtype
 from tdsl.backends.triton.foreach import Elementwise, Foreach, elementwise
 from tdsl.fusion.donation import donations
 from tdsl.runtime.definition import Mode, Specialisation, remember

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from tdsl import faults
+from tdsl.backends.torch_dtype import torch_dtype
 from tdsl.backends.triton.execute import Executable, Texts
 from tdsl.backends.triton.toolchain import is_interpreted, require_triton
 from tdsl.fusion.plan import Plan, with_strides
@@ -21,7 +22,7 @@ from tdsl.runtime.arguments import Array, dtype_named
 from tdsl.runtime.definition import Specialisation, remember
 from tdsl.runtime.layouts import symbolic_strides
 from tdsl.runtime.native import plan_of
-from tdsl.runtime.torch.memory import array_of, number_of, tensor_of, torch_dtype
+from tdsl.runtime.torch.memory import array_of, number_of, tensor_of
 
 Tensor = torch.Tensor
 CPU = torch.device("cpu")

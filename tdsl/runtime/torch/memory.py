@@ -120,11 +120,3 @@ def number_of(array: Array) -> bool | int | float:
 def _is_bfloat16(array: Array) -> bool:
     """Whether the dtype is the only one that NumPy itself has not."""
     return array.dtype.kind == "V"
-
-
-def torch_dtype(name: str) -> torch.dtype:
-    """Torch's dtype for one of ours, by its text."""
-    kinds = {"i": "int", "u": "uint", "f": "float"}
-    known = {"bool": torch.bool, "bf16": torch.bfloat16}
-    found: torch.dtype = known.get(name) or getattr(torch, kinds[name[0]] + name[1:])
-    return found

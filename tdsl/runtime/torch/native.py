@@ -19,6 +19,7 @@ from torch.nn import Parameter
 
 from tdsl.backends import pool
 from tdsl.backends.arrays import NUMPY, Sizes
+from tdsl.backends.torch_dtype import torch_dtype
 from tdsl.backends.triton.library import library_call
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
@@ -26,7 +27,7 @@ from tdsl.ops import numpy_dtype
 from tdsl.runtime.arguments import Array, dtype_named
 from tdsl.runtime.definition import Run, remember
 from tdsl.runtime.native import prepare
-from tdsl.runtime.torch.memory import Callee, Tensor, tensor_of, torch_dtype
+from tdsl.runtime.torch.memory import Callee, Tensor, tensor_of
 
 Layouts = tuple[object, ...]
 """The shape and the strides of each tensor."""

@@ -19,12 +19,13 @@ from torch._functorch import autograd_function
 from torch.autograd import forward_ad
 
 from tdsl import __version__
+from tdsl.backends.torch_dtype import torch_dtype
 from tdsl.ir.dtype import may_be_float
 from tdsl.ir.size import Size
 from tdsl.ir.text import print_function
 from tdsl.runtime.solve import solve
 from tdsl.runtime.torch.kernel import run_kernel
-from tdsl.runtime.torch.memory import Callee, Tensor, torch_dtype
+from tdsl.runtime.torch.memory import Callee, Tensor
 
 Operator = torch._ops.OpOverload[..., Any]
 Run = Callable[[Callee, Sequence[Any]], list[Tensor]]
