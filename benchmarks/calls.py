@@ -32,7 +32,7 @@ Calls = Mapping[tuple[str, str], int]
 """How often a function, by name and dtype, is called."""
 FEW = 2
 """Calls for each element up to which a stage counts as bound by memory."""
-BLOCK = 4096
+BLOCK = 2048
 LOOP = """
 int omp_get_thread_num(void);
 void repeated(const {T} *x, {T} *out, int64_t blocks, int threads) {{
@@ -92,7 +92,9 @@ def _loop(name: str, dtype: str) -> Callable[[int, int], None]:
         T={"f32": "float", "f64": "double"}[dtype],
         name=printed.name, operands=", ".join(["x"] * count), block=BLOCK,
     )  # fmt: skip
-    repeated = library(module.source + loop).repeated
+    # A parallel region inside of another costs as much as a thousand calls, even for one thread.
+    lines = [line for line in module.source.splitlines() if "omp parallel" not in line]
+    repeated = library("\n".join(lines) + loop).repeated
     repeated.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
     repeated.restype = None
     own = numpy_dtype(DTYPES[dtype])
