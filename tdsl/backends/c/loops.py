@@ -220,11 +220,14 @@ class Loops(Online):
     def _begin_scratch(self, node: Node) -> None:
         count = self.names.factor(counters.count(self.schedule.columns))
         size = f"({count} + 1) * {self.schedule.block}" if self.side_by_side else f"{count} + 1"
+        size = str(BLOCK) if self.schedule.kind == "flat" else size
         name = self.scratch[node] = self.names.fresh("kept")
         self.line(f"{memory_type(node.dtype)} {name}[{size}];")
 
     def _kept(self, node: Node) -> str:
         """The place of a value in scratch memory."""
+        if self.schedule.kind == "flat":
+            return f"{self.scratch[node]}[{self.column_names[-1]} - start]"
         place = ""
         for group, name in zip(self.column_groups, self.column_names, strict=True):
             count = self.names.factor(counters.count(group))
