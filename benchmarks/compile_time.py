@@ -1,25 +1,33 @@
-"""What compiling and calling cost: `python -m benchmarks.compile_time [--json]`.
+"""What compiling and calling cost: `python -m benchmarks.compile_time [--out FILE]`.
 
 Prints the import of tdsl, parsing and elaborating each library file, deriving and simplifying backwards,
+compiling the library's files of C from scratch and loading them from the cache of another process,
 compiling 30 functions in C one after another and at once, and a cached call on tiny arrays beside the same
 NumPy written by hand. Medians of repeated runs.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from itertools import count
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 import tdsl
+from benchmarks.goals import AT_ONCE, COMPILING, ONE_BY_ONE, compile_goals, told
+from benchmarks.machine import keep
+from benchmarks.summary import Row
 from tdsl.data import data_path
 from tdsl.ir.dtype import F32
 from tdsl.syntax.elaboration.entry import check_program, elaborate
@@ -59,6 +67,20 @@ def first_use_time() -> float:
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
             for _ in range(5)]  # fmt: skip
     return 1e3 * median(float(run.stdout) for run in runs)
+
+
+def files_of_c() -> Iterator[tuple[str, float]]:
+    """Milliseconds of each file, compiled into an empty cache, and then found there by a new process."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "TDSL_CACHE_DIR": folder}
+        command = [sys.executable, "-m", "benchmarks.files_of_c"]
+        for what in COMPILING:
+            run = subprocess.run(
+                command, capture_output=True, text=True, check=True, env=environment
+            )
+            times = json.loads(run.stdout)
+            yield what, median(times)
+            yield f"{what}, the slowest", max(times)
 
 
 def thirty_functions(*, at_once: bool) -> float:
@@ -118,9 +140,10 @@ def rows() -> list[tuple[str, float, str]]:
         program = load_program(path.read_text(encoding="utf-8"), str(path))
         graph = elaborate(program, name, ranks={"B": 1, "A": 2}, dtypes={"T": F32})
         found.append((f"derive and simplify {name}", milliseconds(lambda g=graph: vjp(g)), "ms"))  # type: ignore[misc]
+    found += [(what, value, "ms") for what, value in files_of_c()]
     found += [
-        ("30 functions in C: one after another", thirty_functions(at_once=False), "ms"),
-        ("30 functions in C: in parallel", thirty_functions(at_once=True), "ms"),
+        (ONE_BY_ONE, thirty_functions(at_once=False), "ms"),
+        (AT_ONCE, thirty_functions(at_once=True), "ms"),
     ]
     ours, theirs = call_overhead()
     found += [
@@ -132,13 +155,16 @@ def rows() -> list[tuple[str, float, str]]:
 
 
 def main() -> None:
-    """Print the table, or one JSON document."""
-    found = rows()
-    if "--json" in sys.argv:
-        print(json.dumps([{"what": w, "value": v, "unit": u} for w, v, u in found], indent=2))
-        return
-    for what, value, unit in found:
-        print(f"{what:40} {value:9.2f} {unit}")
+    """Print the table, and write it as JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, help="a JSON file for the figures")
+    options = parser.parse_args()
+    found: list[Row] = [{"what": w, "value": v, "unit": u} for w, v, u in rows()]
+    for row in found:
+        print(f"{row['what']:40} {row['value']:9.2f} {row['unit']}")
+    print("\n".join(told(compile_goals(found))))
+    if options.out:
+        keep(options.out, "compile_time", found)
 
 
 if __name__ == "__main__":

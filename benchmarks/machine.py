@@ -1,11 +1,14 @@
-"""Where and when results were measured."""
+"""Where and when results were measured, and the file that says so."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import tdsl
@@ -28,6 +31,13 @@ def machine() -> dict[str, Any]:
             **{name: version for name in PACKAGES if (version := _version(name))},
         },
     }
+
+
+def keep(file: Path, suite: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the document of a suite."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    document = {"suite": suite, **machine(), "rows": rows}
+    file.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
 def _version(name: str) -> str | None:

@@ -1,17 +1,16 @@
 """What a call costs besides its work: `python -m benchmarks.overhead [--out FILE]`.
 
 Calls on 8 floats, so that the work is nothing: NumPy arrays, torch tensors without and with gradients, and
-the registered operator, which tracers see; beside them an eager torch operation, and a
-`torch.autograd.Function` that does nothing but allocate. Every variant runs in every round, each round
-begins with another one, and the figure is the median over the rounds. On a machine with a GPU the torch
-variants are measured there as well: what the host spends until the launch is queued.
+the registered operator, which tracers see; beside them the same function of C called by hand, an eager
+torch operation, and a `torch.autograd.Function` that does nothing but allocate. Every variant runs in every
+round, each round begins with another one, and the figure is the median over the rounds. On a machine with
+a GPU the torch variants are measured there as well: what the host spends until the launch is queued.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
+import ctypes
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -22,10 +21,18 @@ from typing import Any
 import numpy as np
 import torch
 
-import tdsl
+from benchmarks.goals import call_goals, told
+from benchmarks.machine import keep
+from tdsl.backends.c.compiler import library
 from tdsl.kernels import activations
 
 Action = Callable[[], Any]
+SOURCE = """#include <stdint.h>
+
+void relu(const float *x, float *out, int64_t count) {
+    for (int64_t i = 0; i < count; i++) out[i] = x[i] > 0 ? x[i] : 0;
+}
+"""
 CALLS = 500
 ROUNDS = 41
 
@@ -81,11 +88,32 @@ class _Seen(torch.utils._python_dispatch.TorchDispatchMode):
 
 
 def arrays() -> Mapping[str, Action]:
-    """The same on arrays, beside NumPy's own function."""
+    """The same on arrays, beside the C function by hand, and NumPy's own function."""
     x = np.ones(8, np.float32)
     zero = np.float32(0)
     f: Any = activations.relu
-    return {"tdsl, NumPy": lambda: f(x), "NumPy": lambda: np.maximum(x, zero)}
+    return {
+        "tdsl, NumPy": lambda: f(x),
+        "C by hand, NumPy": by_hand(x),
+        "NumPy": lambda: np.maximum(x, zero),
+    }
+
+
+def by_hand(x: Any) -> Action:
+    """A function of C on an array and a fresh one, with the least that ctypes needs."""
+    function = library(SOURCE).relu
+    function.argtypes = None
+    function.restype = None
+    memory, at, empty = ctypes.c_char, ctypes.addressof, np.empty_like
+    pointer, count = ctypes.c_void_p, ctypes.c_int64(x.size)
+
+    def call() -> Any:
+        out = empty(x)
+        given, taken = at(memory.from_buffer(x)), at(memory.from_buffer(out))
+        function(pointer(given), pointer(taken), count)
+        return out
+
+    return call
 
 
 def measured(actions: Mapping[str, Action], calls: int, rounds: int) -> dict[str, float]:
@@ -108,7 +136,7 @@ def measured(actions: Mapping[str, Action], calls: int, rounds: int) -> dict[str
 def main() -> int:
     """Print the table, and write it as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", help="a JSON file for the figures")
+    parser.add_argument("--out", type=Path, help="a JSON file for the figures")
     parser.add_argument("--calls", type=int, default=CALLS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args()
@@ -116,15 +144,12 @@ def main() -> int:
     if torch.cuda.is_available():
         actions |= {f"cuda: {n}": action for n, action in variants("cuda").items()}
     found = measured(actions, options.calls, options.rounds)
+    rows = [{"what": name, "value": value, "unit": "us"} for name, value in found.items()]
     for name, microseconds in found.items():
         print(f"{name:40} {microseconds:8.2f} us")
+    print("\n".join(told(call_goals(rows))))
     if options.out:
-        document = {
-            "machine": platform.processor() or platform.machine(),
-            "versions": {"tdsl": tdsl.__version__, "torch": torch.__version__, "numpy": np.__version__},
-            "microseconds": found,
-        }  # fmt: skip
-        Path(options.out).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        keep(options.out, "overhead", rows)
     return 0
 
 

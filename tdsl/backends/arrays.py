@@ -7,8 +7,9 @@ arrays only through an `Arrays`, so that NumPy's arrays and torch's tensors take
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from ctypes import c_void_p
+from functools import partial
 from math import prod
 from typing import Any, Protocol
 
@@ -36,8 +37,8 @@ class Arrays(Protocol):
     def maker(self, shape: tuple[int, ...], dtype: AnyDtype) -> Callable[[], Any]:
         """A function that gives fresh contiguous arrays."""
 
-    def pointer(self, array: Any) -> c_void_p:
-        """The address of the first element."""
+    def pointers(self, arrays: Iterable[Any]) -> Iterable[c_void_p | int]:
+        """The address of each array's first element."""
 
     def view(self, array: Any) -> Any:
         """The same memory as NumPy's array."""
@@ -51,18 +52,18 @@ class NumpyArrays:
 
     def maker(self, shape: tuple[int, ...], dtype: AnyDtype) -> Callable[[], Any]:
         """A function that gives fresh contiguous arrays."""
-        own, empty = numpy_dtype(dtype), np.empty
+        own = numpy_dtype(dtype)
         count = prod(shape) * own.itemsize
         if count >= pool.LARGE and pool.POOL.limit:
             return lambda: np.ndarray(shape, own, pool.POOL.lease(count))
-        return lambda: empty(shape, own)
+        return partial(np.empty, shape, own)
 
     @staticmethod
-    def pointer(array: Any) -> c_void_p:
-        """The address of the first element, as it stands in the array's object."""
+    def pointers(arrays: Iterable[Any]) -> Iterable[c_void_p | int]:
+        """The address of each array's first element, as it stands in the array's object."""
         if not _IS_CPYTHON:
-            return c_void_p(array.ctypes.data)
-        return _at_address(id(array) + _HEADER)
+            return [array.ctypes.data for array in arrays]
+        return [_at_address(id(array) + _HEADER) for array in arrays]
 
     def view(self, array: Any) -> Any:
         """The array itself."""

@@ -76,16 +76,17 @@ def in_turn(
     clock: Clock,
     title: str,
     seconds: float = SECONDS,
+    fewest: int = FEWEST,
 ) -> dict[str, Times]:
     """Times of all, in rounds: A B C, A B C, ... What prepares an action is not timed.
 
-    The first round warms up and tells how many fit into the seconds.
+    The first round warms up and tells how many fit into the seconds; there are so many at the fewest.
     """
     start = time.perf_counter()
     for prepare in prepared.values():
         clock(prepare())
     each = max(time.perf_counter() - start, 1e-9)
-    rounds = min(MOST, max(FEWEST, int(seconds / each)))
+    rounds = min(MOST, max(fewest, int(seconds / each)))
     found: dict[str, list[float]] = {name: [] for name in prepared}
     for _ in progress(range(rounds), title):
         for name, prepare in prepared.items():

@@ -50,6 +50,12 @@ class Subject:
         """The value of a loss and its gradients."""
         return self.found.with_gradients(self.wrt)
 
+    def stage(self, stage: str) -> Specialisation:
+        """What runs a stage, of the backward pass from what was saved."""
+        if stage == "forward":
+            return self.found
+        return self.loss if self.is_loss else self.passes.backward
+
     def compulsory(self, stage: str) -> int:
         """The least bytes that a stage moves."""
         graph = self.found.flat

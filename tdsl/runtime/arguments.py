@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from math import inf
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ _NAMES: dict[str, Dtype] = {
 }
 
 
+PLAIN: dict[type, Callable[[Any], object]] = {np.ndarray: attrgetter("dtype", "shape")}
+"""What calls are told apart by, for types of arrays that need no look at the parameter."""
 _NUMBERS = (bool, int, float, np.generic)
 
 

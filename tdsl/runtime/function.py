@@ -12,12 +12,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from tdsl import faults
 from tdsl.errors import TdslError
 from tdsl.ir.dtype import DTYPES, may_be_float
-from tdsl.runtime.arguments import exact, is_compiling, is_number, is_tensor
+from tdsl.runtime.arguments import PLAIN, exact, is_compiling, is_number, is_tensor
 from tdsl.runtime.backends import require_backend
 from tdsl.runtime.binding import python_signature
 from tdsl.runtime.call import Call, Target, compile_call
@@ -89,7 +87,7 @@ class Function:
 
             return traced(self, args, kwargs)
         key: list[object] = [
-            (a.dtype, a.shape) if type(a) is np.ndarray else self.described(i, a)
+            describe(a) if (describe := PLAIN.get(type(a))) else self.described(i, a)
             for i, a in enumerate(args)
         ]
         if kwargs:
@@ -106,8 +104,8 @@ class Function:
     def described(self, place: int | str, value: Any) -> object:
         """What the look-up depends on: of a static argument its value, of a number its kind."""
         kind = type(value)
-        if kind is np.ndarray:
-            return (value.dtype, value.shape)
+        if kind in PLAIN:
+            return PLAIN[kind](value)
         if place in self._static_places:
             return exact(value)
         if is_tensor(value):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tdsl.backends.c import execute, loops, module, printer, schedule, tiles
+from tdsl.backends.c import execute, loops, module, passes, printer, schedule, tiles
 from tdsl.backends.c.execute import Executable
 from tests.processor import Executor
 
@@ -19,7 +19,7 @@ SMALL = {"STAGED": 4, "STAGED_LANES": 0, "BLOCK": 4, "LANES": 4, "TILE": 2, "EAC
 def small_blocks() -> Iterator[None]:
     """Schedules with these constants."""
     with pytest.MonkeyPatch.context() as patch:
-        for part in (schedule, loops, module, printer, tiles):
+        for part in (schedule, passes, loops, module, printer, tiles):
             for constant, value in SMALL.items():
                 if hasattr(part, constant):
                     patch.setattr(part, constant, value)

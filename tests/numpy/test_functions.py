@@ -34,6 +34,7 @@ def test_values_are_those_of_numpy(name: str, dtype: str) -> None:
     x = LARGE.astype(dtype)
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(function(x, np.empty_like(x)), reference(x))
+        np.testing.assert_array_equal(function(x, None), reference(x))
 
 
 def test_the_error_function_is_good_to_4_units_in_the_last_place() -> None:

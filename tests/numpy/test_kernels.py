@@ -80,3 +80,4 @@ def test_selections_have_the_bits_of_numpys(dtype: Dtype, count: int) -> None:
             wanted = np.broadcast_to(np.where(c, x, y), values.shape).copy()
             actual = select(c, x, y, np.empty_like(values))
             np.testing.assert_array_equal(actual.view(np.uint8), wanted.view(np.uint8))
+            np.testing.assert_array_equal(select(c, x, y), wanted)

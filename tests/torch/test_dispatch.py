@@ -51,11 +51,11 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the graphs whose kernels ran, in order."""
     ran: list[str] = []
 
-    def run(callee: memory.Callee, values: Any) -> list[Tensor]:
+    def run(callee: memory.Callee, values: Any, key: Any = None) -> list[Tensor]:
         tensors = [value for value in values if isinstance(value, Tensor)]
         assert not any(isinstance(t, FakeTensor) or t.device.type == "meta" for t in tensors)
         ran.append(f"{callee.found.graph.name} {len(callee.found.graph.results)}")
-        return kernel.run_kernel(callee, values)
+        return kernel.run_kernel(callee, values, key)
 
     monkeypatch.setattr(dispatch, "run_kernel", run)
     monkeypatch.setattr(operator, "run_kernel", run)

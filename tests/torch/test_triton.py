@@ -101,7 +101,7 @@ def test_the_backward_pass_takes_what_was_saved() -> None:
 def test_an_input_that_needs_no_gradient_costs_nothing() -> None:
     x, w = torch.randn(4, 8), torch.randn(8, requires_grad=True)
     y = norms.rms_norm.using(backend="triton")(x, w)
-    back = y.grad_fn.passes.backward.flat
+    back = y.grad_fn.recording.backward.found.flat
     assert len(back.results) == 1
 
 

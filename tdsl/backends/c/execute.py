@@ -10,6 +10,7 @@ import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import prod
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,9 @@ class Executable:
             else:
                 next(printed)  # nothing to store
         self.results = [self.slots[name] for name in plan.results]
+        self.gives_all = len(plan.kernels) == len(plan.steps) and plan.results == tuple(
+            buffer.name for buffer in plan.buffers
+        )
 
     def size(self, size: Size) -> int:
         """The value of a size."""
@@ -69,10 +73,11 @@ class Executable:
 
     def run(self, given: Sequence[Any]) -> list[Any]:
         """The results on these arguments."""
-        values = [*given, *[make() for make in self.makers]]
+        made = [make() for make in self.makers]
+        values = [*given, *made]
         for step in self.steps:
             step(values)
-        return [values[i] for i in self.results]
+        return made if self.gives_all else [values[i] for i in self.results]
 
     def _call(self, step: LibraryCall, values: list[Any]) -> None:
         memory = {name: values[place] for name, place in self.slots.items()}
@@ -91,12 +96,16 @@ class Executable:
             C_TYPES[str(dtype)](evaluate(numbers[name], self.size))
             for name, dtype in printed.numbers
         ]
-        work = prod(self.size(axis) for axis in (*kernel.layout.rows, *kernel.layout.columns))
         slots = tuple(self.slots[name] for name in printed.pointers)
-        pointer = self.arrays.pointer
+        function.argtypes = [
+            *[ctypes.c_void_p] * len(slots), *map(type, scalars), ctypes.c_int
+        ]  # fmt: skip
+        work = prod(self.size(axis) for axis in (*kernel.layout.rows, *kernel.layout.columns))
+        pointers = self.arrays.pointers
+        taken: Callable[[list[Any]], Sequence[Any]] = (
+            itemgetter(*slots) if len(slots) > 1 else lambda values: [values[slots[0]]]
+        )
         if work < SMALL:
             alone = (*scalars, ctypes.c_int(1))
-            return lambda values: function(*[pointer(values[i]) for i in slots], *alone)
-        return lambda values: function(
-            *[pointer(values[i]) for i in slots], *scalars, THREADS.count
-        )
+            return lambda values: function(*pointers(taken(values)), *alone)
+        return lambda values: function(*pointers(taken(values)), *scalars, THREADS.count)

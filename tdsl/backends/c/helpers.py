@@ -227,15 +227,16 @@ def _vector(type_: str, name: str, arguments: str) -> list[str]:
 
 
 def reductions(body: str) -> str:
-    """OpenMP's names for reductions that are not its own."""
+    """OpenMP's names for extrema of floats: its own begin at the largest finite number in clang."""
     lines = []
     for dtype in (F32, F64):
-        for name, start in (("larger", "-INFINITY"), ("smaller", "INFINITY")):
+        for name, sign, start in (("greatest", ">", "-INFINITY"), ("least", "<", "INFINITY")):
             full = f"{name}_{dtype}"
             if f"reduction({full} :" in body:
                 lines.append(
                     f"#pragma omp declare reduction({full} : {c_type(dtype)} : "
-                    f"omp_out = {full}(omp_out, omp_in)) initializer(omp_priv = {start})\n"
+                    f"omp_out = omp_in {sign} omp_out ? omp_in : omp_out) "
+                    f"initializer(omp_priv = {start})\n"
                 )
     return "".join(lines)
 

@@ -110,13 +110,13 @@ def combined(op: str, dtype: AnyDtype) -> str:
 
 
 def clause(op: str, dtype: AnyDtype) -> str:
-    """What OpenMP calls the reduction."""
+    """What OpenMP calls the reduction; those of floats that are ours know nothing of NaN."""
     known = {"sum": "+", "prod": "*", "any": "|", "all": "&"}
     if dtype == BOOL:
         known |= {"max": "|", "min": "&"}
     if kind_of(dtype) != "float":
         known |= {"max": "max", "min": "min"}
-    return known.get(op) or {"max": f"larger_{dtype}", "min": f"smaller_{dtype}"}[op]
+    return known.get(op) or {"max": f"greatest_{dtype}", "min": f"least_{dtype}"}[op]
 
 
 def converted(x: str, source: AnyDtype, target: AnyDtype) -> str:

@@ -10,10 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tdsl.backends.c import counters
-from tdsl.backends.c.literals import loaded, memory_type
+from tdsl.backends.c.literals import kind_of, loaded, memory_type
 from tdsl.backends.c.online import SIMD, Online
 from tdsl.backends.c.passes import Pass, plan_row
-from tdsl.backends.c.reductions import EXTREMA, joined, plain_type, start, wide_type
+from tdsl.backends.c.reductions import (
+    EXTREMA,
+    compared,
+    joined,
+    plain_type,
+    start,
+    steps,
+    wide_type,
+)
 from tdsl.backends.c.schedule import BLOCK
 from tdsl.fusion.kernel import Store
 from tdsl.ir.node import Node, topological
@@ -21,10 +29,14 @@ from tdsl.ir.node import Node, topological
 
 @dataclass
 class Loops(Online):
-    """`scratch` has the memory of values that wait for a later pass; `shared_by` counts who shares some."""
+    """`scratch` has the memory of values that wait for a later pass; `shared_by` counts who shares some.
+
+    `unordered` says of an extremum along vectors whether there was NaN, while that loop is open.
+    """
 
     scratch: dict[Node, str] = field(default_factory=dict)
     shared_by: str = ""
+    unordered: dict[Node, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,7 +143,11 @@ class Loops(Online):
         for node in one.kept:
             self.line(f"{self._kept(node)} = {self.text[node]};")
         for node in added:
-            self.add(node, parts[node])
+            self.add(node, parts[node], ordered=node in self.unordered)
+            if node in self.unordered:
+                self.line(
+                    f"{self.unordered[node]} |= {self.value_of(node)} != {self.value_of(node)};"
+                )
         for node in sought if not is_vector else ():
             self.add_place(node)
         for store in self.shares(n for n in one.crossed if n.axes):
@@ -161,7 +177,13 @@ class Loops(Online):
                 node: total if direct and node not in self.crossed else self.part(node)
                 for node, total in parts.items()
             }
-            self.line(SIMD + "".join(self.clause(node, part) for node, part in parts.items()))
+            clauses = [self.clause(node, part) for node, part in parts.items()]
+            for node in added:
+                if steps(node) in ("max", "min") and kind_of(compared(node)) == "float":
+                    name = self.unordered[node] = self.names.fresh("is_nan")
+                    self.line(f"int32_t {name} = 0;")
+                    clauses.append(f" reduction(| : {name})")
+            self.line(SIMD + "".join(clauses))
         name = self.column_names[-1] if self.column_names else "column"
         if any(node["reverse"] for node in one.scans):
             self.open(f"for (int64_t {name} = {last} - 1; {name} >= {first}; {name}--)")
@@ -194,6 +216,8 @@ class Loops(Online):
             self.close()
         for node, part in parts.items():
             total = self.carried(self.totals[node][0])
+            if node in self.unordered:
+                self.line(f"{part} = {self.unordered.pop(node)} ? NAN : {part};")
             if part != total:
                 self.line(f"{total} = {joined(node, total, part)};")
 
@@ -220,11 +244,14 @@ class Loops(Online):
     def _begin_scratch(self, node: Node) -> None:
         count = self.names.factor(counters.count(self.schedule.columns))
         size = f"({count} + 1) * {self.schedule.block}" if self.side_by_side else f"{count} + 1"
+        size = str(BLOCK) if self.schedule.kind == "flat" else size
         name = self.scratch[node] = self.names.fresh("kept")
         self.line(f"{memory_type(node.dtype)} {name}[{size}];")
 
     def _kept(self, node: Node) -> str:
         """The place of a value in scratch memory."""
+        if self.schedule.kind == "flat":
+            return f"{self.scratch[node]}[{self.column_names[-1]} - start]"
         place = ""
         for group, name in zip(self.column_groups, self.column_names, strict=True):
             count = self.names.factor(counters.count(group))

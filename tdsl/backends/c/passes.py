@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from tdsl.backends.c.schedule import Schedule
+from tdsl.backends.c.schedule import BLOCK, Schedule
 from tdsl.backends.c.shared import Shared, is_costly, shared_values
+from tdsl.backends.c.stages import stages
 from tdsl.fusion.kernel import Kernel, Store, used
 from tdsl.fusion.layout import PROGRAMS, is_replicated
 from tdsl.fusion.online import Joined, Passes, streamed_passes
@@ -73,6 +74,7 @@ class Planner:
         self.crossed = kernel.layout.crossed
         inner = schedule.inner
         self.shared = shared_values(kernel, inner, self.columns) if inner else Shared()
+        self.left: Mapping[int, tuple[Node, ...]] = {}
         self.streams = self._streams()
         self.depths = self.streams.known
 
@@ -82,9 +84,13 @@ class Planner:
 
     def _streams(self) -> Passes:
         """The passes over a row that leaves the cache between them, or over one that stays in it."""
-        is_long = self.schedule.kind == "rows" and not self.schedule.staged
-        if is_long and not any(node.op.family == "scan" for node in self.nodes):
-            return streamed_passes(self.nodes, self.columns)
+        is_scanned = any(node.op.family == "scan" for node in self.nodes)
+        if self.schedule.kind in ("flat", "rows") and not is_scanned:
+            if not self.schedule.staged:
+                return streamed_passes(self.nodes, self.columns)
+            found = stages(self.nodes, self.columns, self.shared.kept)
+            self.left = found.left
+            return Passes(found.known, {})
         return Passes(pass_numbers(self.nodes, self.columns), {})
 
     def run(self) -> Row:
@@ -102,7 +108,7 @@ class Planner:
         passes = []
         for number, (_, reductions, crossed, stores) in enumerate(roots):
             before = tuple(n for n in self._short() if self.depths[n] <= number and n not in known)
-            if reductions or crossed or stores:
+            if reductions or crossed or stores or number in self.left:
                 known |= set(before)
                 nodes = tuple(n for n in self.nodes if n in needs[number] - (staged & known))
                 kept = tuple(n for n in nodes if n in staged)
@@ -132,6 +138,7 @@ class Planner:
         )  # fmt: skip
         heads = [n for n in reductions if n not in self.streams.joined]
         values = [*(n.operands[0] for n in (*heads, *crossed)), *(s.node for s in stores)]
+        values += self.left.get(number, ())
         return values, reductions, crossed, stores
 
     def _at(self, node: Node, number: int) -> bool:
@@ -174,7 +181,8 @@ def fitted(kernel: Kernel, schedule: Schedule, size: Callable[[Size], int]) -> S
     def scratch(schedule: Schedule) -> int:
         row = plan_row(kernel, schedule)
         kept = [*row.shared.kept, *(node for one in row.passes for node in one.kept)]
-        return len(kept) * prod(map(size, schedule.columns)) * schedule.lanes * WIDEST
+        length = BLOCK if schedule.kind == "flat" else prod(map(size, schedule.columns))
+        return len(kept) * length * schedule.lanes * WIDEST
 
     narrow = schedule.narrowed(size)
     if narrow and 0 < scratch(narrow) <= SCRATCH:

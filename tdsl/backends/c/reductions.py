@@ -108,9 +108,12 @@ class Reductions(Values):
         text = self.text[x]
         return text if node.op.name in EXTREMA else converted(text, x.dtype, node.dtype)
 
-    def add(self, node: Node, target: str) -> None:
-        """Put a value to a partial result."""
-        self.line(f"{target} = {joined(node, target, self.value_of(node))};")
+    def add(self, node: Node, target: str, *, ordered: bool = False) -> None:
+        """Put a value to a partial result; an extremum of what is `ordered` needs no care for NaN."""
+        x = self.value_of(node)
+        sign = ">" if steps(node) == "max" else "<"
+        text = f"{x} {sign} {target} ? {x} : {target}" if ordered else joined(node, target, x)
+        self.line(f"{target} = {text};")
 
     def complete(self, node: Node) -> str:
         """The result as an expression."""

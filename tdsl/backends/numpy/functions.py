@@ -56,7 +56,9 @@ def _is_float(node: Node) -> bool:
 def sign_of(x: Any, out: Any = None) -> Any:
     """`numpy.sign` of floats, without a branch: what is not 0 is made larger than 1, then cut at 1."""
     if out is None:
-        return np.sign(x)
+        if x.size < SMALL:
+            return np.sign(x)
+        out = np.empty(x.shape, x.dtype)
     large = np.finfo(out.dtype).max
     np.multiply(x, large, out=out)
     np.multiply(out, large, out=out)
@@ -66,12 +68,12 @@ def sign_of(x: Any, out: Any = None) -> Any:
 
 def at_least(x: Any, y: Any, out: Any = None) -> Any:
     """`numpy.maximum` of floats; NumPy is slow where one of them is a number."""
-    return np.maximum(_row(x, out), _row(y, out), out=out)
+    return np.maximum(_row(x, y), _row(y, x), out=out)
 
 
 def at_most(x: Any, y: Any, out: Any = None) -> Any:
     """`numpy.minimum` of floats; NumPy is slow where one of them is a number."""
-    return np.minimum(_row(x, out), _row(y, out), out=out)
+    return np.minimum(_row(x, y), _row(y, x), out=out)
 
 
 def between(x: Any, low: Any, high: Any, out: Any = None) -> Any:
@@ -79,9 +81,9 @@ def between(x: Any, low: Any, high: Any, out: Any = None) -> Any:
     return np.clip(x, low, high, out=out)
 
 
-def _row(x: Any, out: Any) -> Any:
-    """A number that meets large arrays, as often as it stands in a row."""
-    return x if x.ndim or out is None or out.size < SMALL else np.full(out.shape[-1:], x)
+def _row(x: Any, other: Any) -> Any:
+    """A number that meets a large array, as often as it stands in a row."""
+    return x if x.ndim or other.size < SMALL else np.full(other.shape[-1:], x)
 
 
 def erf_of(x: Any, out: Any = None) -> Any:

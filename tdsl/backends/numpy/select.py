@@ -19,7 +19,9 @@ def select(condition: Any, x: Any, y: Any, out: Any = None) -> Any:
     As integers, y ^ ((x ^ y) * condition) has x's bits or y's.
     """
     if out is None:
-        return np.where(condition, x, y)
+        if condition.size < SMALL:
+            return np.where(condition, x, y)
+        out = np.empty(np.broadcast_shapes(condition.shape, x.shape, y.shape), x.dtype)
     if out.size < SMALL:
         out[...] = np.where(condition, x, y)
         return out

@@ -8,14 +8,17 @@ operators gets an operator. Derivatives come through this door again, so they ha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import torch
+from torch.autograd.function import _SingleLevelFunction
 
 from tdsl.backends.torch_dtype import torch_dtype
-from tdsl.runtime.arguments import dtype_named
-from tdsl.runtime.definition import Mode, Run, Specialisation
+from tdsl.runtime.arguments import PLAIN, dtype_named
+from tdsl.runtime.definition import Mode, Run, Specialisation, remember
 from tdsl.runtime.torch.kernel import is_compiled, run_kernel, scale_gradients
 from tdsl.runtime.torch.memory import (
     Callee,
@@ -23,7 +26,15 @@ from tdsl.runtime.torch.memory import (
     check_places,
     number_of,
 )
+from tdsl.runtime.torch.native import Layouts, layouts
 from tdsl.runtime.torch.operator import gradients, is_transformed, run_operator, without_derivative
+
+unwrap_if_dead = torch._C._functorch.unwrap_if_dead
+PLAIN[Tensor] = PLAIN[torch.nn.Parameter] = attrgetter("dtype", "ndim")
+_count_modes = torch._C._len_torch_dispatch_stack
+_is_included = torch._C._dispatch_tls_is_dispatch_key_included
+_EARLY = torch._C.DispatchKey.PreDispatch
+"""The key that is on while a mode sees operators before autograd does."""
 
 
 def torch_runner(found: Specialisation, mode: Mode) -> Run:
@@ -33,19 +44,28 @@ def torch_runner(found: Specialisation, mode: Mode) -> Run:
 
 def run(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
     """The results, recorded by whoever records. Raises TdslError for tensors it cannot take."""
-    if is_intercepted() or not all(map(has_memory, values)):
-        check_places(callee, values)
-        return run_operator(callee.keeping(), _all_tensors(values))
+    if is_intercepted():
+        return _by_operator(callee, values)
+    key = layouts(values)
+    if key is None:
+        values = [unwrap_if_dead(v) if isinstance(v, Tensor) else v for v in values]
+        if not all(map(has_memory, values)):
+            return _by_operator(callee, values)
     if wants_gradient(values):
-        found = _node(callee, values).apply(callee.keeping(), *values)  # type: ignore[no-untyped-call]
+        found = _node(callee, values).apply(callee.keeping(), key, *values)
         return [found] if isinstance(found, Tensor) else list(found)
-    return run_kernel(callee, values)
+    return run_kernel(callee, values, key)
 
 
-def _node(callee: Callee, values: Sequence[Any]) -> type[torch.autograd.Function]:
+def _by_operator(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
+    check_places(callee, values)
+    return run_operator(callee.keeping(), _all_tensors(values))
+
+
+def _node(callee: Callee, values: Sequence[Any]) -> Any:
     if not is_compiled(callee, values):
         return _Recorded
-    return _RecordedLoss if callee.found.is_loss else _RecordedPasses
+    return _RecordedLoss if callee.is_loss else _RecordedPasses
 
 
 def wants_gradient(values: Sequence[Any]) -> bool:
@@ -60,10 +80,7 @@ def wants_gradient(values: Sequence[Any]) -> bool:
 def is_intercepted() -> bool:
     """Whether something wants to see operators: a transform, forward mode, a dispatch mode, a tracer."""
     return bool(
-        is_transformed()
-        or torch._C._len_torch_dispatch_stack()
-        or torch._ops._len_torch_dispatch_stack_pre_dispatch()  # type: ignore[no-untyped-call]
-        or torch._C._is_tracing()
+        is_transformed() or _count_modes() or _is_included(_EARLY) or torch._C._is_tracing()
     )
 
 
@@ -88,34 +105,40 @@ def _all_tensors(values: Sequence[Any]) -> list[Tensor]:
 
 def _wanted(ctx: Any, callee: Callee) -> tuple[str, ...]:
     """The parameters that need a gradient."""
-    needed = ctx.needs_input_grad[1:]
+    needed = ctx.needs_input_grad[2:]
     return tuple(n for n, is_needed in zip(callee.params, needed, strict=True) if is_needed)
 
 
 def _keep(ctx: Any, values: Sequence[Any], saved: Sequence[Tensor] = ()) -> None:
     """Keep the arguments for the backward pass, then what else is saved."""
     tensors = [value for value in values if isinstance(value, Tensor)]
-    ctx.constants = [None if isinstance(value, Tensor) else value for value in values]
+    ctx.constants = None
+    if len(tensors) < len(values):
+        ctx.constants = [None if isinstance(value, Tensor) else value for value in values]
     ctx.save_for_backward(*tensors, *saved)
 
 
-def _kept(ctx: Any) -> tuple[list[Any], list[Tensor]]:
+def _kept(ctx: Any) -> tuple[Sequence[Any], Sequence[Tensor]]:
     """The arguments that were kept, and what else was saved.
 
     Saved tensors are asked for once: under `torch.utils.checkpoint` they are computed for one asking.
     """
-    stored = iter(ctx.saved_tensors)
+    tensors = ctx.saved_tensors
+    if ctx.constants is None:
+        count = len(ctx.callee.params)
+        return tensors[:count], tensors[count:]
+    stored = iter(tensors)
     return [next(stored) if value is None else value for value in ctx.constants], list(stored)
 
 
-class _Recorded(torch.autograd.Function):
+class _Recorded(_SingleLevelFunction):
     """A call in torch's graph, for plain tensors."""
 
     @staticmethod
-    def forward(ctx: Any, callee: Callee, *values: Any) -> Any:
+    def forward(ctx: Any, callee: Callee, key: Layouts | None, *values: Any) -> Any:
         ctx.callee = callee
         _keep(ctx, values)
-        results = run_kernel(callee, values)
+        results = run_kernel(callee, values, key)
         if not all(callee.floating):
             ctx.mark_non_differentiable(*without_derivative(callee, results))
         return tuple(results)
@@ -123,45 +146,73 @@ class _Recorded(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
         values, _ = _kept(ctx)
-        needed = ctx.needs_input_grad[1:]
-        return None, *gradients(ctx.callee, values, cotangents, needed, run)
+        needed = ctx.needs_input_grad[2:]
+        return None, None, *gradients(ctx.callee, values, cotangents, needed, run)
 
 
-class _RecordedPasses(torch.autograd.Function):
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """How a call is recorded in which the same arguments need gradients.
+
+    `saved` has the places of the forward pass's results that the backward pass takes, `kept` those of the
+    arguments, `incoming` those of the cotangents.
+    """
+
+    forward: Callee
+    backward: Callee
+    saved: tuple[int, ...]
+    kept: tuple[int, ...]
+    incoming: tuple[int, ...]
+
+
+def _recording(ctx: Any, callee: Callee) -> _Recording:
+    needed = ctx.needs_input_grad
+    known: _Recording | None = callee.recorded.get(needed)
+    if known is None:
+        passes = callee.found.passes(_wanted(ctx, callee))
+        known = _Recording(
+            callee.like(passes.forward),
+            callee.like(passes.backward),
+            tuple(passes.split.saved),
+            tuple(callee.params.index(name) for name in passes.split.kept),
+            tuple(i for i, is_floating in enumerate(callee.floating) if is_floating),
+        )
+        remember(callee.recorded, needed, known)
+    return known
+
+
+class _RecordedPasses(_SingleLevelFunction):
     """A call by compiled kernels: the forward pass saves what the backward pass would recompute.
 
     A derivative of the backward pass is taken from the arguments, which are kept too.
     """
 
     @staticmethod
-    def forward(ctx: Any, callee: Callee, *values: Any) -> Any:
-        wanted = _wanted(ctx, callee)
-        passes = callee.found.passes(wanted)
-        found = run_kernel(callee.like(passes.forward), values)
+    def forward(ctx: Any, callee: Callee, key: Layouts | None, *values: Any) -> Any:
+        recording = _recording(ctx, callee)
+        found = run_kernel(recording.forward, values, key)
         results = found[: len(callee.floating)]
-        ctx.callee, ctx.passes = callee, passes
-        _keep(ctx, values, [found[i] for i in passes.split.saved])
-        if not all(callee.floating):
+        ctx.callee, ctx.recording = callee, recording
+        _keep(ctx, values, [found[i] for i in recording.saved])
+        if len(recording.incoming) < len(results):
             ctx.mark_non_differentiable(*without_derivative(callee, results))
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
-        callee: Callee = ctx.callee
+        recording: _Recording = ctx.recording
         values, saved = _kept(ctx)
-        needed = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
-            return None, *gradients(callee, values, cotangents, needed, run)
-        own = dict(zip(callee.params, values, strict=True))
-        flags = zip(cotangents, callee.floating, strict=True)
-        incoming = [cotangent for cotangent, is_floating in flags if is_floating]
-        kept = [own[name] for name in ctx.passes.split.kept]
-        arguments = [*kept, *saved, *incoming]
-        found = iter(run_kernel(callee.like(ctx.passes.backward), arguments))
-        return None, *(next(found) if is_needed else None for is_needed in needed)
+            needed = ctx.needs_input_grad[2:]
+            return None, None, *gradients(ctx.callee, values, cotangents, needed, run)
+        arguments = [values[i] for i in recording.kept]
+        arguments += saved
+        arguments += [cotangents[i] for i in recording.incoming]
+        found = iter(run_kernel(recording.backward, arguments))
+        return tuple([next(found) if is_needed else None for is_needed in ctx.needs_input_grad])
 
 
-class _RecordedLoss(torch.autograd.Function):
+class _RecordedLoss(_SingleLevelFunction):
     """A loss by compiled kernels: gradients are computed while the data is on the chip.
 
     The backward pass multiplies them by its cotangent, in place and once; after that, and where its own
@@ -169,10 +220,10 @@ class _RecordedLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, callee: Callee, *values: Any) -> Any:
+    def forward(ctx: Any, callee: Callee, key: Layouts | None, *values: Any) -> Any:
         wanted = _wanted(ctx, callee)
         both = callee.like(callee.found.with_gradients(wanted))
-        value, *ctx.gradients = run_kernel(both, values)
+        value, *ctx.gradients = run_kernel(both, values, key)
         ctx.callee = callee
         _keep(ctx, values)
         return value
@@ -180,11 +231,11 @@ class _RecordedLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
         values, _ = _kept(ctx)
-        needed = ctx.needs_input_grad[1:]
+        needed = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled() or ctx.gradients is None:
-            return None, *gradients(ctx.callee, values, cotangents, needed, run)
+            return None, None, *gradients(ctx.callee, values, cotangents, needed, run)
         found, ctx.gradients = ctx.gradients, None
         scale_gradients(ctx.callee, found, cotangents[0])
         shares = iter(found)
         del found
-        return None, *(next(shares) if is_needed else None for is_needed in needed)
+        return None, None, *(next(shares) if is_needed else None for is_needed in needed)

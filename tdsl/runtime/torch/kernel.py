@@ -8,17 +8,23 @@ from typing import Any
 import numpy as np
 
 from tdsl.runtime.torch.memory import Callee, Tensor, array_of, tensor_of
-from tdsl.runtime.torch.native import run_native
+from tdsl.runtime.torch.native import Layouts, layouts, run_native
 
 
-def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
-    """The results on plain tensors and arrays of rank 0. Raises TdslValueError for wrong sizes."""
+def run_kernel(callee: Callee, values: Sequence[Any], key: Layouts | None = None) -> list[Tensor]:
+    """The results on plain tensors and arrays of rank 0, of which `layouts` gave the key.
+
+    Raises TdslValueError for wrong sizes.
+    """
+    key = key or layouts(values)
+    if callee.native and key is not None:
+        return run_native(callee, values, key)
     if is_launched(callee, values):
         from tdsl.runtime.torch.launch import run_tensors
 
         return run_tensors(callee.found, values, callee.mode.donate)
     if callee.native:
-        return run_native(callee, values)
+        return run_native(callee, values, None)
     arrays = [array_of(value) for value in values]
     run = callee.found.runner(tuple(array.shape for array in arrays), callee.mode)
     return [tensor_of(array) for array in run(arrays)]
@@ -26,7 +32,7 @@ def run_kernel(callee: Callee, values: Sequence[Any]) -> list[Tensor]:
 
 def is_compiled(callee: Callee, values: Sequence[Any]) -> bool:
     """Whether generated kernels run the call, on a device or on the processor."""
-    return is_launched(callee, values) or callee.native
+    return callee.native or is_launched(callee, values)
 
 
 def is_launched(callee: Callee, values: Sequence[Any]) -> bool:

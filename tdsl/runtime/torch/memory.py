@@ -18,7 +18,7 @@ from tdsl.ir.dtype import BF16, may_be_float
 from tdsl.ops import numpy_dtype
 from tdsl.runtime.arguments import Array
 from tdsl.runtime.backends import is_native
-from tdsl.runtime.definition import Mode, Specialisation, remember
+from tdsl.runtime.definition import Mode, Run, Specialisation, remember
 
 Tensor = torch.Tensor
 
@@ -27,15 +27,20 @@ Tensor = torch.Tensor
 class Callee:
     """What is called: a specialisation, and how it runs.
 
-    `native` says whether compiled code runs it where tensors lie on the processor; `params` are the names
-    of the parameters; `floating` says of each result whether it has a derivative.
+    `native` says whether compiled code runs it where tensors lie on the processor, `is_loss` whether
+    gradients come with the value, `floating` of each result whether it has a derivative; `params` are the
+    names of the parameters. `prepared` has what runs on the processor, by the layouts of the arguments,
+    `recorded` how calls are recorded, by which arguments need gradients.
     """
 
     found: Specialisation
     mode: Mode
     native: bool = field(init=False, compare=False, repr=False)
+    is_loss: bool = field(init=False, compare=False, repr=False)
     params: tuple[str, ...] = field(init=False, compare=False, repr=False)
     floating: tuple[bool, ...] = field(init=False, compare=False, repr=False)
+    prepared: dict[object, Run] = field(init=False, compare=False, repr=False, default_factory=dict)
+    recorded: dict[object, Any] = field(init=False, compare=False, repr=False, default_factory=dict)
     _derived: dict[object, Callee] = field(
         init=False, compare=False, repr=False, default_factory=dict
     )
@@ -44,6 +49,7 @@ class Callee:
         graph = self.found.graph
         floating = tuple(may_be_float(result.node.dtype) for result in graph.results)
         object.__setattr__(self, "native", is_native(self.mode))
+        object.__setattr__(self, "is_loss", self.found.is_loss)
         object.__setattr__(self, "params", tuple(param.name for param in graph.params))
         object.__setattr__(self, "floating", floating)
 
