@@ -11,7 +11,10 @@ from tdsl.backends.c import execute, loops, module, passes, printer, schedule, t
 from tdsl.backends.c.execute import Executable
 from tests.processor import Executor
 
-SMALL = {"STAGED": 4, "STAGED_LANES": 0, "BLOCK": 4, "LANES": 4, "TILE": 2, "EACH_PROGRAM": 1}
+SMALL = {
+    "STAGED": 4, "STAGED_LANES": 0, "BLOCK": 4, "LANES": 4, "TILE": 2, "EACH_PROGRAM": 1,
+    "SHARING": 2,
+}  # fmt: skip
 """Constants of the schedule with which even small arrays take several blocks, lanes and programs."""
 
 

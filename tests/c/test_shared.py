@@ -19,6 +19,7 @@ BODIES = {
     "by one axis": "x * exp(w) + sin(w)",
     "by all axes": "x * tanh(v)",
     "after a value of the row": "x / exp(s * w)",
+    "after what others need": "x * (s * s + 1) * exp(w * (s * s + 1))",
     "before a reduction": "softmax(x * exp(v), axis=D)",
     "in a sum": "sum(x * exp(w), axis=D)",
     "gathered": "x * take(v, i, axis=D)",

@@ -91,22 +91,28 @@ def shared_values(kernel: Kernel, inner: Collection[Size], columns: Collection[S
         if is_costly(node) or not dear.isdisjoint(used(node, memory)):
             dear.add(node)
     outside = [node for node in kernel.nodes() if node not in alike]
-    wanted = {operand for node in outside for operand in used(node, memory)}
-    wanted |= {store.node for store in kernel.stores}
+    results = [store.node for store in kernel.stores]
+    wanted = {*results, *(operand for node in outside for operand in used(node, memory))}
     kept = [n for n in alike if n in dear & wanted and {*columns} & {*n.axes}]
-    needed, waiting = set[Node](), list(kept)
-    while waiting:
-        node = waiting.pop()
-        if node not in needed:
-            needed.add(node)
-            waiting += used(node, memory)
+    needed = _below(kept, memory)
     nodes = [node for node in kernel.nodes() if node in needed]
-    stored = {store.node for store in kernel.stores}
-    others = [n for n in kernel.nodes() if n not in needed]
-    alone = needed - stored - {operand for n in others for operand in used(n, memory)}
     long = [node for node in nodes if {*columns} & {*node.axes}]
     short = [node for node in nodes if node not in long]
+    alone = needed - _below([*outside, *results], memory, stop=kept)
     return Shared(tuple(short), tuple(long), tuple(kept), frozenset(alone))
+
+
+def _below(
+    roots: Collection[Node], memory: Collection[Node], stop: Collection[Node] = ()
+) -> set[Node]:
+    """The nodes, and what they follow from, but for those to stop at."""
+    found, waiting = set[Node](), list(roots)
+    while waiting:
+        node = waiting.pop()
+        if node not in found and node not in stop:
+            found.add(node)
+            waiting += used(node, memory)
+    return found
 
 
 def _early(kernel: Kernel) -> list[Node]:
