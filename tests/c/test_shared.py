@@ -17,6 +17,7 @@ from tests.c.plans import assert_plan_is_right
 
 BODIES = {
     "by one axis": "x * exp(w) + sin(w)",
+    "of functions of functions": "tanh(x * sin(exp(w * (s + 1)) * s))",
     "by all axes": "x * tanh(v)",
     "after a value of the row": "x / exp(s * w)",
     "after what others need": "x * (s * s + 1) * exp(w * (s * s + 1))",

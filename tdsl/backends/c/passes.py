@@ -88,7 +88,7 @@ class Planner:
         if self.schedule.kind in ("flat", "rows") and not is_scanned:
             if not self.schedule.staged:
                 return streamed_passes(self.nodes, self.columns)
-            found = stages(self.nodes, self.columns, self.shared.kept)
+            found = stages(self.nodes, self.columns, self.shared.nodes)
             self.left = found.left
             return Passes(found.known, {})
         return Passes(pass_numbers(self.nodes, self.columns), {})
