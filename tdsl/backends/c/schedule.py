@@ -30,7 +30,7 @@ from tdsl.ops import take
 Axes = tuple[Size, ...]
 Kind = Literal["flat", "rows", "lanes", "tiles"]
 
-BLOCK = 4096
+BLOCK = 2048
 """Elements of a flat unit."""
 LANES = 64
 """Rows side by side: four lines of the cache in f32."""
