@@ -133,6 +133,18 @@ def test_what_random_programs_found(backend: str, name: str) -> None:
     close(function.using(backend=backend)(x), function.using(backend="interpreter")(x), "f64")
 
 
+@pytest.mark.parametrize("axis", ["N", "D"])
+def test_gradients_of_running_sums_of_large_exponentials(backend: str, axis: str) -> None:
+    """The first factor of a recurrence is infinite there, and multiplies nothing."""
+    function: Any = tdsl.compile(
+        f"def f(x: f64[N, D]) -> f64[N, D]:\n    return logcumsumexp(x, axis={axis})\n"
+    )
+    x = np.array([[900.0, 850.0, 910.0], [880.0, 930.0, np.inf]])
+    cotangent = np.array([[1.0, -2.0, 0.5], [0.25, 3.0, 1.0]])
+    found = tdsl.vjp(function).using(backend=backend)(x, cotangent)
+    close(found, tdsl.vjp(function).using(backend="interpreter")(x, cotangent), "f64")
+
+
 def test_several_results_share_no_memory(backend: str) -> None:
     """Scratch memory never gets out, nor does an argument."""
     function: Any = tdsl.compile(PAIR)

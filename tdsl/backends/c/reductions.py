@@ -26,6 +26,7 @@ from tdsl.fusion.kernel import Store
 from tdsl.fusion.layout import PROGRAMS, is_replicated
 from tdsl.ir.dtype import BOOL, AnyDtype
 from tdsl.ir.node import Node, topological
+from tdsl.ir.size import index as variable
 from tdsl.ops import recurrence
 
 EXTREMA = {"argmax": "max", "argmin": "min"}
@@ -184,7 +185,11 @@ class Reductions(Values):
         so_far = self.carried(self.running[node])
         operands = [converted(self.text[o], o.dtype, node.dtype) for o in node.operands]
         if node.op is recurrence:
-            text = f"{operands[0]} * {so_far} + {operands[1]}"
+            # The first factor multiplies nothing, not 0: it may be infinite.
+            axis = node["axis"]
+            first = self.names.factor(axis - 1) if node["reverse"] else "0"
+            is_first = f"{self.place(variable(axis))} == {first}"
+            text = f"{is_first} ? {operands[1]} : {operands[0]} * {so_far} + {operands[1]}"
         else:
             text = STEPS[node.op.name].format(so_far, *operands, t=node.dtype)
         self.line(f"{so_far} = {text};")
