@@ -79,10 +79,7 @@ class Loops(Online):
         self.open(f"if ({self.shared_by} != unit / {count})")
         self.line(f"{self.shared_by} = unit / {count};")
         self.emit(shared.short)
-        first, last = self._outer_loops(shared.nodes, is_blocked=False)
-        self.line(SIMD)
-        name = self.column_names[-1]
-        self.open(f"for (int64_t {name} = {first}; {name} < {last}; {name}++)")
+        self._open_columns(SIMD, shared.nodes)
         self.emit(shared.nodes)
         for node in shared.kept:
             self.line(f"{self._kept(node)} = {self.text[node]};")
@@ -209,6 +206,14 @@ class Loops(Online):
         self.line(f"const int64_t end = {last} - start < {BLOCK} ? {last} : start + {BLOCK};")
         return "start", "end"
 
+    def _open_columns(self, pragma: str = "", nodes: Sequence[Node] = ()) -> None:
+        """Open loops over all columns of the row, the innermost one under a pragma."""
+        first, last = self._outer_loops(nodes, is_blocked=False)
+        if pragma:
+            self.line(pragma)
+        name = self.column_names[-1]
+        self.open(f"for (int64_t {name} = {first}; {name} < {last}; {name}++)")
+
     def _close_loop(self, parts: dict[Node, str]) -> None:
         """Close the innermost loop, and add what it added up to what is carried."""
         self.close()
@@ -230,10 +235,7 @@ class Loops(Online):
         known, depth = dict(self.text), self.indent
         place = self.places[node]
         self.line(f"{place} = INT64_MAX;")
-        first, last = self._outer_loops(is_blocked=False)
-        self.line(f"{SIMD} reduction(min : {place})")
-        name = self.column_names[-1]
-        self.open(f"for (int64_t {name} = {first}; {name} < {last}; {name}++)")
+        self._open_columns(f"{SIMD} reduction(min : {place})")
         self.emit(n for n in topological(node.operands, stop=set(self.text)) if self._is_long(n))
         self.find_place(node)
         self._close_to(depth)
@@ -268,8 +270,6 @@ class Loops(Online):
                 self.begin(node, wide_type(node))
         for store in self.shares(n for n in self.crossed if n.axes):
             depth = self.indent
-            first, last = self._outer_loops(is_blocked=False)
-            name = self.column_names[-1]
-            self.open(f"for (int64_t {name} = {first}; {name} < {last}; {name}++)")
+            self._open_columns()
             self.line(f"{self.target(store)} = {start(store.node)};")
             self._close_to(depth)
