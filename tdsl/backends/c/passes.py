@@ -52,8 +52,8 @@ class Pass:
 class Row:
     """What happens to a row: passes, then values and stores of the whole row.
 
-    `everywhere` comes first, once for all rows, then `shared`, once for those that share it. `joined` has the
-    reductions that a pass adds up beside the one that their terms wait for.
+    `everywhere` comes first, once for all rows, then `shared`, once for those that share it. `joined` has
+    the reductions that a pass adds up beside the one that their terms wait for.
     """
 
     everywhere: Shared
