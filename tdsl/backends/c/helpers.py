@@ -49,8 +49,13 @@ OLDEST = ("exp", "log", "sin", "cos", "pow")
 """Functions of which the C library has had a vector form since 2.22; of the others since 2.35."""
 
 FLOAT = {
-    "larger": "({T} a, {T} b) {{ return a > b || a != a ? a : b; }}",
-    "smaller": "({T} a, {T} b) {{ return a < b || a != a ? a : b; }}",
+    "larger": """({T} a, {T} b) {{
+    // Beside a constant one comparison tells NaN, too.
+    return (__builtin_constant_p(b) && b == b ? !(a <= b) : a > b || a != a) ? a : b;
+}}""",
+    "smaller": """({T} a, {T} b) {{
+    return (__builtin_constant_p(b) && b == b ? !(a >= b) : a < b || a != a) ? a : b;
+}}""",
     "sign": "({T} x) {{ return x > 0 ? ({T})1 : x < 0 ? ({T})-1 : x; }}",
     "remainder": """({T} x, {T} y) {{
     {T} rest = fmod{s}(x, y);
