@@ -17,31 +17,10 @@ from tdsl.backends.c.literals import bounds, c_type, kind_of, literal, suffix
 from tdsl.ir.dtype import DTYPES, F32, F64, Dtype
 
 MATH = [
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "cbrt",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "atan2",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "erf",
-    "erfc",
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "sin", "cos", "tan", "asin",
+    "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc",
     "pow",
-]
+]  # fmt: skip
 BINARY = ("atan2", "pow")
 ALONE = "cos"
 """What the compiler otherwise joins with the sine of the same number to a call without a vector form."""

@@ -76,8 +76,7 @@ class Planner:
         self.everywhere, self.shared = self._shared()
         self.kept = frozenset([*self.everywhere.kept, *self.shared.kept])
         self.alone = self.everywhere.alone | self.shared.alone
-        self.left: Mapping[int, tuple[Node, ...]] = {}
-        self.streams = self._streams()
+        self.streams, self.left = self._streams()
         self.depths = self.streams.known
 
     def is_long(self, node: Node) -> bool:
@@ -93,17 +92,19 @@ class Planner:
             return everywhere, Shared()
         return everywhere, shared_values(kernel, inner, self.columns, everywhere.kept)
 
-    def _streams(self) -> Passes:
-        """The passes over a row that leaves the cache between them, or over one that stays in it."""
+    def _streams(self) -> tuple[Passes, Mapping[int, tuple[Node, ...]]]:
+        """The passes over a row that leaves the cache between them, or over one that stays in it.
+
+        Beside them what a pass leaves for a later one.
+        """
         is_scanned = any(node.op.family == "scan" for node in self.nodes)
-        if self.schedule.kind in ("flat", "rows") and not is_scanned:
-            if not self.schedule.staged:
-                return streamed_passes(self.nodes, self.columns)
-            ready = (*self.everywhere.nodes, *self.shared.nodes)
-            found = stages(self.nodes, self.columns, ready)
-            self.left = found.left
-            return Passes(found.known, {})
-        return Passes(pass_numbers(self.nodes, self.columns), {})
+        if is_scanned or self.schedule.kind not in ("flat", "rows"):
+            return Passes(pass_numbers(self.nodes, self.columns), {}), {}
+        if not self.schedule.staged:
+            return streamed_passes(self.nodes, self.columns), {}
+        ready = (*self.everywhere.nodes, *self.shared.nodes)
+        found = stages(self.nodes, self.columns, ready)
+        return Passes(found.known, {}), found.left
 
     def run(self) -> Row:
         """The passes, in order."""

@@ -15,37 +15,11 @@ from tdsl.ir.node import Node
 from tdsl.ir.size import Size
 from tdsl.ops import take
 
-CHEAP = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "neg",
-        "abs",
-        "where",
-        "cast",
-        "maximum",
-        "minimum",
-        "clamp",
-        "equal",
-        "not_equal",
-        "less",
-        "less_equal",
-        "greater",
-        "greater_equal",
-        "isnan",
-        "isinf",
-        "isfinite",
-        "bitand",
-        "bitor",
-        "bitxor",
-        "bitnot",
-        "sign",
-        "floor",
-        "ceil",
-        "trunc",
-    ]
-)
+CHEAP = frozenset((
+    "add", "sub", "mul", "neg", "abs", "where", "cast", "maximum", "minimum", "clamp", "equal",
+    "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan", "isinf", "isfinite",
+    "bitand", "bitor", "bitxor", "bitnot", "sign", "floor", "ceil", "trunc",
+))  # fmt: skip
 """Operations that are cheaper to repeat than to keep."""
 
 
