@@ -7,7 +7,7 @@ everything at its own place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,14 +22,19 @@ from tdsl.ops.index_map import read, tidied
 Change = Callable[[Size], Size]
 
 
-def with_facts(function: Function) -> Function:
-    """The Function with the remainders that its checks say are 0 left out."""
-    zero = {
+def facts_of(function: Function) -> Mapping[Atom, Size]:
+    """The remainders that the Function's checks say are 0."""
+    return {
         atom: ZERO
         for check in function.checks
         if check.relation == "==" and check.right == ZERO
         if (atom := _remainder(check.left)) is not None
     }
+
+
+def with_facts(function: Function) -> Function:
+    """The Function with the remainders that its checks say are 0 left out."""
+    zero = facts_of(function)
     if not zero:
         return function
 

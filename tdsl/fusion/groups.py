@@ -45,10 +45,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The groups in an order in which they can run, and the fuser's log."""
+    """The groups in an order in which they can run, the fuser's log, and the bytes that they move."""
 
     groups: tuple[Group, ...]
     log: tuple[Entry, ...]
+    bytes: int
 
 
 def fuse(graph: Graph) -> Groups:
@@ -117,7 +118,8 @@ class _Fuser:
 
     def groups_now(self) -> Groups:
         """The groups as they are."""
-        return Groups(tuple(map(self._group, self._ordered())), tuple(self.log))
+        moved = sum(map(self._cost, self.groups.values()))
+        return Groups(tuple(map(self._group, self._ordered())), tuple(self.log), moved)
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
         """Groups that touch: one uses the other, or both read the same memory, or run alike."""

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tdsl.errors import InternalError
-from tdsl.fusion.facts import with_facts
+from tdsl.fusion.facts import facts_of, with_facts
 from tdsl.fusion.lower import lowered
+from tdsl.fusion.nested import nested
+from tdsl.fusion.sunk import sunk
 from tdsl.ir.dtype import BOOL, I64
 from tdsl.ir.function import Function, Result, Shape, unit_free
 from tdsl.ir.index_map import Condition, IndexMap, Piece
@@ -70,23 +72,30 @@ class Normal:
     targets: tuple[Target, ...]
 
 
-def normalise(function: Function) -> Normal:
-    """The Function in the form that kernels are cut from."""
-    function = with_facts(function)
+def normalise(function: Function, *, sink: bool = False) -> Normal:
+    """The Function in the form that kernels are cut from.
+
+    With `sink` results are stored where they are flattened to, also if there is arithmetic on them there.
+    """
+    facts = facts_of(function) if sink else {}
+    function = sunk(with_facts(function)) if sink else with_facts(function)
     roots = [node for result in function.results for node in (result.node, *result.node.operands)]
     new = rewrite(roots, _visit)
     results: list[Result] = []
     targets: list[Target] = []
     for number, result in enumerate(function.results):
-        for node, places in _parts(result, new):
+        for node, places in _parts(result, new, facts):
             shape = tuple(node.axes) if len(places) != len(result.shape) else result.shape
             results.append(Result(shape, node))
             targets.append(Target(number, result.shape, places))
     origins = moved_origins(function.origins, new)
-    return Normal(replace(function, results=tuple(results), origins=origins), tuple(targets))
+    normal = replace(function, results=tuple(results), origins=origins)
+    return Normal(nested(normal), tuple(targets))
 
 
-def _parts(result: Result, new: Mapping[Node, Node]) -> list[tuple[Node, tuple[Size, ...]]]:
+def _parts(
+    result: Result, new: Mapping[Node, Node], facts: Mapping[Atom, Size]
+) -> list[tuple[Node, tuple[Size, ...]]]:
     """The nodes that make up a result, with their places: those of the pieces of an index map.
 
     So a concatenation, or a flattening, is stored where it belongs and not put together afterwards.
@@ -98,19 +107,18 @@ def _parts(result: Result, new: Mapping[Node, Node]) -> list[tuple[Node, tuple[S
             inverse = invert(piece, mapping.axes, x.axes)
             value = new[x]
             if (
-                inverse is None
-                or inverse.summed
-                or inverse.domain
+                inverse is None or inverse.summed or inverse.domain
                 or set(value.axes) != set(x.axes)
                 or (is_library(value) and not all(_is_linear(e) for _, e in inverse.exprs))
-            ):
+            ):  # fmt: skip
                 break
             exprs = dict(inverse.exprs)
             places = tuple(exprs.get(axis, variable(axis)) for axis in result.shape)
             found.append((_copied(value), places))
             count = count + elements(x.axes)
         else:
-            if count == elements(result.shape) and set(node.axes) == {*unit_free(result.shape)}:
+            is_all = count.substitute(facts) == elements(result.shape)
+            if is_all and set(node.axes) == {*unit_free(result.shape)}:
                 return found
     return [(_own(new[node], result), tuple(map(variable, result.shape)))]
 

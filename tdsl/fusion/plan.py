@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tdsl import faults
+from tdsl.fusion.candidates import best, unfused
 from tdsl.fusion.graph import Graph
-from tdsl.fusion.groups import Entry, Group, Groups, fuse, separate
+from tdsl.fusion.groups import Entry, Group, Groups
 from tdsl.fusion.kernel import PROGRAMS, Kernel, Stage, Store, numbers_of, unlike
 from tdsl.fusion.layout import Layout, layout_of
-from tdsl.fusion.nested import nested
-from tdsl.fusion.normalise import Normal, base_of, normalise
+from tdsl.fusion.normalise import Normal, base_of
 from tdsl.ir.dtype import AnyDtype
 from tdsl.ir.function import Function, Param
 from tdsl.ir.node import Node, topological
@@ -83,10 +83,7 @@ def make_plan(
 
     Unless it is `fused`, each operation has a kernel of its own.
     """
-    normal = normalise(function)
-    normal = replace(normal, function=nested(normal.function))
-    graph = Graph(normal.function, repeats=fused)
-    groups = fuse(graph) if fused else separate(graph)
+    normal, graph, groups = best(function) if fused else unfused(function)
     plan = _Planner(normal, graph, len(function.results), stage, names).run(groups)
     positions = {
         (node.op.name, node["axes"]): None

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import tdsl
-from tdsl.fusion.nested import nested
 from tdsl.fusion.normalise import normalise
 from tdsl.ir.dtype import DTYPES
 from tdsl.ops import numpy_dtype
@@ -43,7 +42,7 @@ def graph(body: str, dtype: str) -> Any:
 
 @pytest.mark.parametrize(("body", "axes"), BODIES.values(), ids=BODIES)
 def test_they_go_on_from_the_longest_part(body: str, axes: str) -> None:
-    function = nested(normalise(graph(body, "f64").graph).function)
+    function = normalise(graph(body, "f64").graph).function
     found = [n["axes"] for n in function.nodes() if n.op.family == "reduction"]
     assert sorted(",".join(map(str, axes)) for axes in found) == axes.split()
 
