@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy.special import erf as true_erf
 
-from tdsl.backends.numpy.functions import at_least, at_most, erf_of, rsqrt_of, sign_of
+from tdsl.backends.numpy.functions import (
+    at_least,
+    at_most,
+    erf_of,
+    negative_size,
+    rsqrt_of,
+    sign_of,
+)
 from tdsl.backends.numpy.one_hot import one_hot
 from tdsl.backends.numpy.sums import PIECE, inner, summing
 from tdsl.ir.dtype import F32
@@ -23,6 +30,8 @@ SAME: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "sign": (sign_of, np.sign),
     "at least 0": (lambda x, out: at_least(x, x.dtype.type(0), out), lambda x: np.maximum(x, 0)),
     "at most 1": (lambda x, out: at_most(x.dtype.type(1), x, out), lambda x: np.minimum(1, x)),
+    "at least NaN": (lambda x, out: at_least(x, x.dtype.type("nan"), out), lambda x: x * np.nan),
+    "the negative of the size": (negative_size, lambda x: -np.abs(x)),
     "rsqrt": (rsqrt_of, lambda x: 1 / np.sqrt(x)),
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tdsl.backends.numpy.functions import is_written
+from tdsl.backends.numpy.functions import is_written, sized
 from tdsl.backends.numpy.one_hot import place_and_value
 from tdsl.backends.numpy.sums import Order, factors, is_inner
 from tdsl.backends.numpy.tiles import Part
@@ -39,7 +39,8 @@ class Code:
 
     `held` is what depends on where the tile begins along the divided axis number `slowest` alone: it is
     computed anew when that changes. `placed` are index maps that depend on where the tile lies. `merged`
-    are sums along the last axis and rows that are 0 but at one place, with what they are computed from.
+    are sums along the last axis, rows that are 0 but at one place, and -|x|, with what they are computed
+    from.
     """
 
     once: tuple[Node, ...]
@@ -103,7 +104,7 @@ def _held(
 
 
 def _merged(nodes: Sequence[Node], roots: Sequence[Node], order: Order) -> Operands:
-    """Sums and rows that are computed from others than their operands, where nobody else uses these."""
+    """Values that are computed from others than their operands, where nobody else uses these."""
     counts = uses(nodes)
     found: dict[Node, tuple[Node, ...]] = {}
     for node in nodes:
@@ -111,8 +112,8 @@ def _merged(nodes: Sequence[Node], roots: Sequence[Node], order: Order) -> Opera
         is_own = is_own and node.operands[0] not in roots
         if is_inner(node, order):
             found[node] = factors(node, order) if is_own else node.operands
-        elif is_own and (pair := place_and_value(node, order)):
-            found[node] = pair
+        elif is_own and (given := place_and_value(node, order) or sized(node)):
+            found[node] = given
     return found
 
 

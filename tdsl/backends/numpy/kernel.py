@@ -19,7 +19,7 @@ from tdsl.backends.arrays import evaluate
 from tdsl.backends.numpy import select
 from tdsl.backends.numpy.cheaper import cheaper
 from tdsl.backends.numpy.code import code_of
-from tdsl.backends.numpy.functions import function_of
+from tdsl.backends.numpy.functions import function_of, negative_size
 from tdsl.backends.numpy.one_hot import one_hot
 from tdsl.backends.numpy.program import Memory, Program, Run, Step, compute, getter, turned
 from tdsl.backends.numpy.restrict import Restriction
@@ -29,7 +29,7 @@ from tdsl.backends.numpy.views import is_linear, reader, writer
 from tdsl.fusion.kernel import Kernel, Store
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size, name
-from tdsl.ops import input_, numpy_dtype, where
+from tdsl.ops import input_, neg, numpy_dtype, where
 from tdsl.ops.base import Aligner, aligner, shape_of
 
 PARTS = name("parts")
@@ -73,6 +73,15 @@ class Write(NamedTuple):
     is_once: bool
 
 
+class Share(NamedTuple):
+    """A store of each program's own, the place of its part, how that lies in it, and what adds up parts."""
+
+    target: Target
+    place: int
+    turn: Aligner | None
+    join: Run
+
+
 class TiledKernel:
     """A kernel for given sizes."""
 
@@ -95,7 +104,6 @@ class TiledKernel:
         self.code = code_of(roots, tiling.parts, plain, self.order)
         tiles = tiling.tiles
         self.tiles = sorted(tiles, key=itemgetter(self.code.slowest)) if self.code.held else tiles
-        self.joiners = {store: self._joiner(store) for store in kernel.stores if store.share}
         self._places: dict[tuple[Node, Axes | None], int] = {}
         self.contents: list[Any] = []
         self.once = frozenset(self.code.once)
@@ -107,6 +115,7 @@ class TiledKernel:
         self._prepare()
         self.programs = {lengths: self._program(lengths) for lengths in self._lengths()}
         self.writes = [Write(one, *self._write(one)) for one in self.targets if not one.store.share]
+        self.sums = [self._share(one) for one in self.targets if one.store.share]
 
     def size(self, size: Size) -> int:
         """The value of a size that is the same for all tiles."""
@@ -266,9 +275,11 @@ class TiledKernel:
     def _merged(
         self, node: Node, given: Sequence[Node], size: Sizes
     ) -> tuple[Run, list[tuple[Node, Axes]]]:
-        """A sum or a one-hot row from what it is computed from."""
+        """A value from what it is computed from."""
         run: Run
-        if node.op is where:
+        if node.op is neg:
+            run, along = negative_size, self.order(node.axes)
+        elif node.op is where:
             axes = self.order(node.axes)
             run, along = one_hot(shape_of(axes, size), numpy_dtype(node.dtype)), axes[:-1]
         else:
@@ -276,9 +287,10 @@ class TiledKernel:
             run = summing(node, along, size(along[-1]))
         return run, [(operand, along) for operand in given]
 
-    def _joiner(self, store: Store) -> Run:
-        """What adds up the parts of a reduction: the reduction itself."""
-        node = store.node
+    def _share(self, one: Target) -> Share:
+        """How the parts of a reduction are added up: by the reduction itself."""
+        node = one.store.node
         parts = input_(name="parts", dtype=node.dtype, axes=(PARTS, *node.axes))
         whole = node.op(parts, axes=(PARTS,))
-        return whole.op.evaluate(whole, lambda size: 1 if size is PARTS else self.size(size))
+        join = whole.op.evaluate(whole, lambda size: 1 if size is PARTS else self.size(size))
+        return Share(one, self.place(one.node), aligner(one.axes, node.axes), join)
