@@ -40,7 +40,7 @@ class Code:
     `held` is what depends on where the tile begins along the divided axis number `slowest` alone: it is
     computed anew when that changes. `placed` are index maps that depend on where the tile lies. `merged`
     are sums along the last axis, rows that are 0 but at one place, and -|x|, with what they are computed
-    from.
+    from. `parted` is what is read by index maps alone, and by which.
     """
 
     once: tuple[Node, ...]
@@ -51,6 +51,7 @@ class Code:
     scratch: dict[Node, Memory]
     direct: frozenset[Node]
     merged: Operands
+    parted: Operands
 
 
 def code_of(
@@ -80,7 +81,22 @@ def code_of(
         _scratch(each, frozenset(roots), direct, merged),
         direct,
         merged,
+        {} if held else _parted(each, nodes),
     )
+
+
+def _parted(each: Sequence[Node], nodes: Sequence[Node]) -> Operands:
+    """What each tile reads by several index maps and by nothing else."""
+    users = {
+        node: tuple(user for user in nodes if node in user.operands)
+        for node in each
+        if node.op is input_ and node.axes
+    }
+    return {
+        node: found
+        for node, found in users.items()
+        if len(found) > 1 and all(user.op is index for user in found)
+    }
 
 
 def _held(

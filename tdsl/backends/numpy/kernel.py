@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from tdsl.backends.arrays import evaluate
 from tdsl.backends.numpy import select
 from tdsl.backends.numpy.cheaper import cheaper
 from tdsl.backends.numpy.code import code_of
-from tdsl.backends.numpy.functions import function_of, negative_size
+from tdsl.backends.numpy.functions import copied, function_of, negative_size
 from tdsl.backends.numpy.one_hot import one_hot
+from tdsl.backends.numpy.places import Axes, Cut, Read, Share, Target, Write
 from tdsl.backends.numpy.program import Memory, Program, Run, Step, compute, getter, turned
 from tdsl.backends.numpy.restrict import Restriction
 from tdsl.backends.numpy.sums import summing
@@ -30,56 +31,14 @@ from tdsl.fusion.kernel import Kernel, Store
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size, name
 from tdsl.ops import input_, neg, numpy_dtype, where
-from tdsl.ops.base import Aligner, aligner, shape_of
+from tdsl.ops.base import aligner, shape_of
 
 PARTS = name("parts")
+RAW: Axes = ()
+"""Instead of axes along which a value is viewed: the buffer of which it is a copy."""
 KEPT = 1 << 12
 """The most functions of single tiles that are kept: to find one takes longer than to run it."""
 Sizes = Callable[[Size], int]
-Axes = tuple[Size, ...]
-Cut = tuple[int | None, ...]
-"""For each axis of a value its number among the divided ones."""
-
-
-class Read(NamedTuple):
-    """A buffer, its view as a value, the value's place, and how it is cut; None: not at all."""
-
-    place: int
-    name: str
-    view: Aligner | None
-    cut: Cut | None
-
-
-class Target(NamedTuple):
-    """A store, the value on a tile, its axes in the order of memory, how it is cut, and where it goes."""
-
-    store: Store
-    node: Node
-    axes: Axes
-    cut: Cut
-    view: Aligner | None
-    is_linear: bool
-
-
-class Write(NamedTuple):
-    """A store of each tile's own, and the place of its value.
-
-    `is_direct`: the value is computed where it is stored; `is_once`: it is the same for all tiles.
-    """
-
-    target: Target
-    place: int
-    is_direct: bool
-    is_once: bool
-
-
-class Share(NamedTuple):
-    """A store of each program's own, the place of its part, how that lies in it, and what adds up parts."""
-
-    target: Target
-    place: int
-    turn: Aligner | None
-    join: Run
 
 
 class TiledKernel:
@@ -108,6 +67,7 @@ class TiledKernel:
         self.contents: list[Any] = []
         self.once = frozenset(self.code.once)
         self.starts = self._starts()
+        self.copies = self._copies()
         self.reads = self._reads()
         self.known: set[int] = set()
         self._resolved: dict[tuple[Node, Lengths, Starts], Run] = {}
@@ -181,8 +141,21 @@ class TiledKernel:
                     order = self.order(node.axes)
                     view = reader(shapes[node["name"]], node.axes, order)
                     cut = self._cut(order) if is_cut else None
-                    found.append(Read(self.place(node), node["name"], view, cut))
+                    place = self.place(node, RAW if node in self.copies else None)
+                    found.append(Read(place, node["name"], view, cut))
         return found
+
+    def _copies(self) -> frozenset[Node]:
+        """What is read in parts that are one whole: rows that come whole take much less time than parts."""
+        lengths = self.tiling.lengths(self.tiling.tiles[0]) if self.tiling.tiles else ()
+        size = self.sizes_at(lengths)
+
+        def count(node: Node) -> int:
+            return prod(map(size, node.axes))
+
+        found = (node for node in self.code.parted if count(node) >= select.SMALL)
+        parts = self.code.parted
+        return frozenset(node for node in found if count(node) <= sum(map(count, parts[node])))
 
     def _prepare(self) -> None:
         """Find what all tiles share: numbers, and steps for each call."""
@@ -204,6 +177,11 @@ class TiledKernel:
             shape = shape_of(self.order(node.axes), size)
             own = Memory(self.place(node), memory.number, shape, numpy_dtype(node.dtype))
             program.memory[node] = own
+        for number, node in enumerate(self.copies, len(self.code.scratch)):
+            places = (self.place(node, RAW), self.place(node))
+            shape = shape_of(self.order(node.axes), size)
+            program.memory[node] = Memory(places[1], number, shape, numpy_dtype(node.dtype))
+            program.each.append(Step(copied, places, getter(places), places[1]))
         for nodes, steps in ((self.code.held, program.held), (self.code.each, program.each)):
             for node in nodes:
                 if node.op is not input_:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tdsl.backends.numpy.kernel import Cut, Target, TiledKernel
+from tdsl.backends.numpy.kernel import TiledKernel
+from tdsl.backends.numpy.places import Cut, Target
 from tdsl.backends.numpy.pool import share_out
 from tdsl.backends.numpy.program import Run, compute
 from tdsl.backends.numpy.scratch import SCRATCH
