@@ -15,6 +15,7 @@ from tdsl.fusion.graph import Graph
 from tdsl.fusion.groups import Entry, Group, Groups, fuse, separate
 from tdsl.fusion.kernel import PROGRAMS, Kernel, Stage, Store, numbers_of, unlike
 from tdsl.fusion.layout import Layout, layout_of
+from tdsl.fusion.nested import nested
 from tdsl.fusion.normalise import Normal, base_of, normalise
 from tdsl.ir.dtype import AnyDtype
 from tdsl.ir.function import Function, Param
@@ -83,6 +84,7 @@ def make_plan(
     Unless it is `fused`, each operation has a kernel of its own.
     """
     normal = normalise(function)
+    normal = replace(normal, function=nested(normal.function))
     graph = Graph(normal.function, repeats=fused)
     groups = fuse(graph) if fused else separate(graph)
     plan = _Planner(normal, graph, len(function.results), stage, names).run(groups)

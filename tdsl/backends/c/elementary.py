@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-EXP = ("0x1.6a4ef0p-10f", "0x1.124334p-7f", "0x1.5558c0p-5f", "0x1.555486p-3f", "0x1.fffffcp-2f")
-"""(e^r - 1 - r) / r^2 for r between -log(2) / 2 and log(2) / 2, the highest power first."""
+EXP = (
+    "0x1.6a4ef0p-10f", "0x1.124334p-7f", "0x1.5558c0p-5f", "0x1.555486p-3f", "0x1.fffffcp-2f", "1.0f",
+)  # fmt: skip
+"""(e^r - 1) / r for r between -log(2) / 2 and log(2) / 2, the highest power first."""
 LOG = (
     "0x1.645dacp-4f", "-0x1.242fb2p-3f", "0x1.317300p-3f", "-0x1.5382a6p-3f", "0x1.98d824p-3f",
-    "-0x1.000380p-2f", "0x1.5556d8p-2f",
+    "-0x1.000380p-2f", "0x1.5556d8p-2f", "-0.5f",
 )  # fmt: skip
-"""(log(1 + f) - f + f^2 / 2) / f^3 for 1 + f between sqrt(1 / 2) and sqrt(2)."""
+"""(log(1 + f) - f) / f^2 for 1 + f between sqrt(1 / 2) and sqrt(2)."""
 ERF_NEAR = (
     "-0x1.26a340p-11f", "0x1.421a3ap-8f", "-0x1.b59a8ep-6f", "0x1.ce0890p-4f", "-0x1.812670p-2f",
     "0x1.06eba2p-3f",
@@ -41,57 +43,50 @@ def _polynomial(target: str, x: str, coefficients: Sequence[str]) -> str:
     return "\n    ".join(lines)
 
 
-_LOG_OF_PART = f"""{_polynomial("p", "f", LOG)}
-    float tail = n * 0x1.7f7d1cp-20f + f * f * (f * p - 0.5f);
-    float y = n * 0x1.62e400p-1f + (f + tail);"""
-
 SINGLE: dict[str, str] = {
     "exp": f"""(float x) {{
-    // 2^n e^r; 2^n is put together of two factors, so that it reaches the smallest and largest results.
-    float near = 89.0f < x ? 89.0f : x;
-    near = -104.0f > near ? -104.0f : near;
-    union {{ float value; uint32_t bits; }} n = {{near * 0x1.715476p+0f + 0x1.8p23f}}, low, high;
-    int32_t power = (int32_t)(n.bits - 0x4b400000u), half = power >> 1;
+    // 2^n e^r; n is added to the exponent, for small results after one step upwards, which is taken back.
+    float near = -104.0f > x ? -104.0f : x;
+    bool tiny = near < -87.0f;
+    union {{ float value; uint32_t bits; }} n = {{near * 0x1.715476p+0f + 0x1.8p23f}}, y;
+    uint32_t power = n.bits << 23;
     n.value -= 0x1.8p23f;
     float r = near - n.value * 0x1.62e400p-1f - n.value * 0x1.7f7d1cp-20f;
     {_polynomial("p", "r", EXP)}
-    low.bits = (uint32_t)(half + 127) << 23;
-    high.bits = (uint32_t)(power - half + 127) << 23;
-    return (p * (r * r) + r + 1.0f) * low.value * high.value;
+    y.value = p * r + 1.0f;
+    y.bits += power + (tiny ? 64u << 23 : 0u);
+    y.value *= tiny ? 0x1p-64f : 1.0f;
+    return x <= 0x1.62e42ep+6f ? y.value : x + INFINITY;
 }}""",
     "log": f"""(float x) {{
-#if TDSL_VECTORS >= 222
-    return logf(x);
-#else
     // log(2^n (1 + f)); subnormal numbers are scaled first.
     bool tiny = x < 0x1p-126f;
-    union {{ float value; uint32_t bits; }} part = {{tiny ? x * 0x1p23f : x}};
-    uint32_t above = part.bits - 0x3f3504f3u;
-    float n = (float)((int32_t)above >> 23) - (tiny ? 23.0f : 0.0f);
-    part.bits -= above & 0xff800000u;
+    union {{ float value; uint32_t bits; }} all = {{x}}, part = {{tiny ? x * 0x1p23f : x}};
+    uint32_t power = (part.bits - 0x3f3504f3u) & 0xff800000u;
+    part.bits -= power;
+    float n = (float)(int32_t)(power - (tiny ? 23u << 23 : 0u));
     float f = part.value - 1.0f;
-    {_LOG_OF_PART}
-    y = x < INFINITY ? y : x;
-    return x > 0 ? y : x == 0 ? -INFINITY : NAN;
-#endif
+    {_polynomial("p", "f", LOG)}
+    float y = p * f * f + f + n * 0x1.62e430p-24f;
+    bool ordinary = all.bits - 1u < 0x7f7fffffu;
+    all.bits |= (uint32_t)((int32_t)all.bits >> 31);
+    all.value = x == 0 ? -INFINITY : all.value;
+    return ordinary ? y : all.value;
 }}""",
     "log1p": f"""(float x) {{
-#if TDSL_VECTORS >= 235
-    return log1pf(x);
-#else
-    // log(2^n (1 + f)), where f has back what 1 + x lost by rounding.
-    union {{ float value; uint32_t bits; }} part = {{1.0f + x}}, scale;
-    float lost = x < 0x1p24f ? x - (part.value - 1.0f) : 0.0f;
-    uint32_t above = part.bits - 0x3f3504f3u, power = above & 0xff800000u;
-    float n = (float)((int32_t)above >> 23);
-    part.bits -= power;
-    scale.bits = 0x3f800000u - power;
-    float f = part.value - 1.0f + lost * scale.value;
-    {_LOG_OF_PART}
-    y = x < INFINITY ? y : x;
-    y = fabsf(x) < 0x1p-14f ? x - 0.5f * x * x : y;
-    return x > -1 ? y : x == -1 ? -INFINITY : NAN;
-#endif
+    // log(2^n (1 + f)), where f = (x + 1) 2^-n - 1 is put together without rounding x + 1.
+    union {{ float value; uint32_t bits; }} all = {{1.0f + x}}, scale;
+    uint32_t power = (all.bits - 0x3f3504f3u) & 0xff800000u;
+    scale.bits = 0x40800000u - power;
+    scale.value *= 0.25f;
+    float n = (float)(int32_t)(0u - power);
+    float f = x * scale.value - (1.0f - scale.value);
+    {_polynomial("p", "f", LOG)}
+    float y = p * f * f + f - n * 0x1.62e430p-24f;
+    bool ordinary = all.bits - 1u < 0x7f7fffffu;
+    all.bits |= (uint32_t)((int32_t)all.bits >> 31);
+    all.value = x == -1 ? -INFINITY : all.value;
+    return ordinary ? y : all.value;
 }}""",
     "tanh": f"""(float x) {{
 #if TDSL_VECTORS >= 235

@@ -17,31 +17,10 @@ from tdsl.backends.c.literals import bounds, c_type, kind_of, literal, suffix
 from tdsl.ir.dtype import DTYPES, F32, F64, Dtype
 
 MATH = [
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "cbrt",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "atan2",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "erf",
-    "erfc",
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "sin", "cos", "tan", "asin",
+    "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc",
     "pow",
-]
+]  # fmt: skip
 BINARY = ("atan2", "pow")
 ALONE = "cos"
 """What the compiler otherwise joins with the sine of the same number to a call without a vector form."""
@@ -49,8 +28,13 @@ OLDEST = ("exp", "log", "sin", "cos", "pow")
 """Functions of which the C library has had a vector form since 2.22; of the others since 2.35."""
 
 FLOAT = {
-    "larger": "({T} a, {T} b) {{ return a > b || a != a ? a : b; }}",
-    "smaller": "({T} a, {T} b) {{ return a < b || a != a ? a : b; }}",
+    "larger": """({T} a, {T} b) {{
+    // Beside a constant one comparison tells NaN, too.
+    return (__builtin_constant_p(b) && b == b ? !(a <= b) : a > b || a != a) ? a : b;
+}}""",
+    "smaller": """({T} a, {T} b) {{
+    return (__builtin_constant_p(b) && b == b ? !(a >= b) : a < b || a != a) ? a : b;
+}}""",
     "sign": "({T} x) {{ return x > 0 ? ({T})1 : x < 0 ? ({T})-1 : x; }}",
     "remainder": """({T} x, {T} y) {{
     {T} rest = fmod{s}(x, y);

@@ -23,6 +23,7 @@ from tdsl.backends.c.reductions import (
     wide_type,
 )
 from tdsl.backends.c.schedule import BLOCK
+from tdsl.backends.c.shared import Shared
 from tdsl.fusion.kernel import Store
 from tdsl.ir.node import Node, topological
 
@@ -66,18 +67,26 @@ class Loops(Online):
         self._of_rows(self.passes.after, self.passes.stores, late)
 
     def begin_shared(self) -> None:
-        """Memory for what rows share, and the number of the rows that it is for."""
-        for node in self.passes.shared.kept:
+        """What all rows share; memory for what some share, and the number of the rows that it is for."""
+        everywhere = self.passes.everywhere
+        for node in (*everywhere.kept, *self.passes.shared.kept):
             self._begin_scratch(node)
+        if everywhere.kept:
+            self._keep(everywhere, self.indent)
         self.shared_by = self.names.fresh("seen")
         self.line(f"int64_t {self.shared_by} = -1;")
 
     def _share(self) -> None:
         """What the row shares with others, unless it is there."""
-        shared, known, depth = self.passes.shared, dict(self.text), self.indent
+        depth = self.indent
         count = self.names.factor(counters.count(self.schedule.inner))
         self.open(f"if ({self.shared_by} != unit / {count})")
         self.line(f"{self.shared_by} = unit / {count};")
+        self._keep(self.passes.shared, depth)
+
+    def _keep(self, shared: Shared, depth: int) -> None:
+        """Compute what is shared, and keep it, in blocks that end at this depth."""
+        known = dict(self.text)
         self.emit(shared.short)
         self._open_columns(SIMD, shared.nodes)
         self.emit(shared.nodes)

@@ -52,10 +52,11 @@ class Pass:
 class Row:
     """What happens to a row: passes, then values and stores of the whole row.
 
-    `shared` comes first, once for all rows that share it. `joined` has the reductions that a pass adds up
-    beside the one that their terms wait for.
+    `everywhere` comes first, once for all rows, then `shared`, once for those that share it. `joined` has
+    the reductions that a pass adds up beside the one that their terms wait for.
     """
 
+    everywhere: Shared
     shared: Shared
     passes: tuple[Pass, ...]
     joined: Mapping[Node, Joined]
@@ -72,26 +73,38 @@ class Planner:
         self.memory = {read.node for read in kernel.reads}
         self.nodes = kernel.nodes()
         self.crossed = kernel.layout.crossed
-        inner = schedule.inner
-        self.shared = shared_values(kernel, inner, self.columns) if inner else Shared()
-        self.left: Mapping[int, tuple[Node, ...]] = {}
-        self.streams = self._streams()
+        self.everywhere, self.shared = self._shared()
+        self.kept = frozenset([*self.everywhere.kept, *self.shared.kept])
+        self.alone = self.everywhere.alone | self.shared.alone
+        self.streams, self.left = self._streams()
         self.depths = self.streams.known
 
     def is_long(self, node: Node) -> bool:
         """Whether a value varies along the columns."""
         return bool(self.columns & set(node.axes))
 
-    def _streams(self) -> Passes:
-        """The passes over a row that leaves the cache between them, or over one that stays in it."""
+    def _shared(self) -> tuple[Shared, Shared]:
+        """What all rows share, and what only the last of them do."""
+        kernel, rows, inner = self.kernel, self.schedule.rows, self.schedule.inner
+        some = 0 < len(inner) < len(rows)
+        everywhere = shared_values(kernel, rows, self.columns) if some else Shared()
+        if not inner:
+            return everywhere, Shared()
+        return everywhere, shared_values(kernel, inner, self.columns, everywhere.kept)
+
+    def _streams(self) -> tuple[Passes, Mapping[int, tuple[Node, ...]]]:
+        """The passes over a row that leaves the cache between them, or over one that stays in it.
+
+        Beside them what a pass leaves for a later one.
+        """
         is_scanned = any(node.op.family == "scan" for node in self.nodes)
-        if self.schedule.kind in ("flat", "rows") and not is_scanned:
-            if not self.schedule.staged:
-                return streamed_passes(self.nodes, self.columns)
-            found = stages(self.nodes, self.columns, self.shared.nodes)
-            self.left = found.left
-            return Passes(found.known, {})
-        return Passes(pass_numbers(self.nodes, self.columns), {})
+        if is_scanned or self.schedule.kind not in ("flat", "rows"):
+            return Passes(pass_numbers(self.nodes, self.columns), {}), {}
+        if not self.schedule.staged:
+            return streamed_passes(self.nodes, self.columns), {}
+        ready = (*self.everywhere.nodes, *self.shared.nodes)
+        found = stages(self.nodes, self.columns, ready)
+        return Passes(found.known, {}), found.left
 
     def run(self) -> Row:
         """The passes, in order."""
@@ -116,7 +129,8 @@ class Planner:
                 passes.append(Pass(before, nodes, kept, reductions, crossed, stores))
         after = tuple(n for n in self._short() if n not in known)
         own = tuple(s for s in self.kernel.stores if not s.share and not self.is_long(s.node))
-        return Row(self.shared, tuple(passes), self.streams.joined, after, own)
+        streams = self.streams
+        return Row(self.everywhere, self.shared, tuple(passes), streams.joined, after, own)
 
     def _roots(self, number: int) -> tuple[
         list[Node], tuple[Node, ...], tuple[Node, ...], tuple[Store, ...]
@@ -150,7 +164,7 @@ class Planner:
         waiting = [node for node in roots if self.is_long(node)]
         while waiting:
             node = waiting.pop()
-            if node in found or node in self.shared.kept:
+            if node in found or node in self.kept:
                 continue
             found.add(node)
             if node in computed and self.schedule.staged and is_costly(node):
@@ -164,7 +178,7 @@ class Planner:
         return [
             n for n in self.nodes
             if not self.is_long(n) and n.op.family != "reduction" and not self._is_part(n)
-            and n not in self.shared.alone
+            and n not in self.alone
         ]  # fmt: skip
 
     def _is_part(self, node: Node) -> bool:
@@ -180,7 +194,8 @@ def fitted(kernel: Kernel, schedule: Schedule, size: Callable[[Size], int]) -> S
 
     def scratch(schedule: Schedule) -> int:
         row = plan_row(kernel, schedule)
-        kept = [*row.shared.kept, *(node for one in row.passes for node in one.kept)]
+        ready = (*row.everywhere.kept, *row.shared.kept)
+        kept = [*ready, *(node for one in row.passes for node in one.kept)]
         length = BLOCK if schedule.kind == "flat" else prod(map(size, schedule.columns))
         return len(kept) * length * schedule.lanes * WIDEST
 

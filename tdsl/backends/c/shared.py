@@ -1,7 +1,8 @@
 """Values along the columns that are alike for several rows, and costly: they are computed once for those.
 
 In: a `Kernel`, its rows and columns. Out: the rows' axes along which such values are shared; the values.
-Between: what is shared follows from no reduction, so that it is known before a row's first pass.
+Between: what is shared follows from no reduction, so that it is known before a row's first pass. What all
+rows share may be known before what some of them do.
 """
 
 from __future__ import annotations
@@ -14,37 +15,11 @@ from tdsl.ir.node import Node
 from tdsl.ir.size import Size
 from tdsl.ops import take
 
-CHEAP = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "neg",
-        "abs",
-        "where",
-        "cast",
-        "maximum",
-        "minimum",
-        "clamp",
-        "equal",
-        "not_equal",
-        "less",
-        "less_equal",
-        "greater",
-        "greater_equal",
-        "isnan",
-        "isinf",
-        "isfinite",
-        "bitand",
-        "bitor",
-        "bitxor",
-        "bitnot",
-        "sign",
-        "floor",
-        "ceil",
-        "trunc",
-    ]
-)
+CHEAP = frozenset((
+    "add", "sub", "mul", "neg", "abs", "where", "cast", "maximum", "minimum", "clamp", "equal",
+    "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan", "isinf", "isfinite",
+    "bitand", "bitor", "bitxor", "bitnot", "sign", "floor", "ceil", "trunc",
+))  # fmt: skip
 """Operations that are cheaper to repeat than to keep."""
 
 
@@ -82,8 +57,10 @@ def shared_axes(
     return common or (found[0] if found else common)
 
 
-def shared_values(kernel: Kernel, inner: Collection[Size], columns: Collection[Size]) -> Shared:
-    """What is shared along the axes `inner`, operands first."""
+def shared_values(
+    kernel: Kernel, inner: Collection[Size], columns: Collection[Size], known: Collection[Node] = ()
+) -> Shared:
+    """What is shared along the axes `inner`, operands first, where some values are known."""
     memory = {read.node for read in kernel.reads}
     alike = [node for node in _early(kernel) if not {*inner} & {*node.axes}]
     dear: set[Node] = set()
@@ -93,12 +70,12 @@ def shared_values(kernel: Kernel, inner: Collection[Size], columns: Collection[S
     outside = [node for node in kernel.nodes() if node not in alike]
     results = [store.node for store in kernel.stores]
     wanted = {*results, *(operand for node in outside for operand in used(node, memory))}
-    kept = [n for n in alike if n in dear & wanted and {*columns} & {*n.axes}]
-    needed = _below(kept, memory)
+    kept = [n for n in alike if n in dear & wanted and {*columns} & {*n.axes} and n not in known]
+    needed = _below(kept, memory, stop=known)
     nodes = [node for node in kernel.nodes() if node in needed]
     long = [node for node in nodes if {*columns} & {*node.axes}]
     short = [node for node in nodes if node not in long]
-    alone = needed - _below([*outside, *results], memory, stop=kept)
+    alone = needed - _below([*outside, *results], memory, stop=[*kept, *known])
     return Shared(tuple(short), tuple(long), tuple(kept), frozenset(alone))
 
 
