@@ -69,7 +69,7 @@ def code_of(
     placed = frozenset(node for node in nodes if _is_placed(node, WHOLE.union(*marks)))
     along = [_local(every, mark) for mark in marks]
     local = placed.union(*along)
-    slowest, held = _held(nodes, along, placed)
+    slowest, held = _held(nodes, along, _following(nodes, placed))
     each = [node for node in nodes if node in local and node not in held]
     direct = frozenset(node for node in each if node in stored and is_written(node))
     return Code(
@@ -100,14 +100,17 @@ def _parted(each: Sequence[Node], nodes: Sequence[Node]) -> Operands:
 
 
 def _held(
-    nodes: Sequence[Node], along: Sequence[set[Node]], placed: frozenset[Node]
+    nodes: Sequence[Node], along: Sequence[set[Node]], moving: set[Node]
 ) -> tuple[int, frozenset[Node]]:
-    """The divided axis along which alone most values lie that are computed, by number, and these values."""
+    """The divided axis along which alone most values lie that are computed, by number, and these values.
+
+    What is `moving` is computed on each tile.
+    """
     alone = [
         frozenset(
             node
             for node in nodes
-            if node in own and node not in placed
+            if node in own and node not in moving
             if not any(node in other for other in along if other is not own)
         )
         for own in along
@@ -140,6 +143,15 @@ def _local(nodes: Sequence[Node], tile: frozenset[Size]) -> set[Node]:
     for node in nodes:
         is_start = node.op is input_ and node["name"] in starts
         if is_start or tile & {*node.axes} or found & {*node.operands}:
+            found.add(node)
+    return found
+
+
+def _following(nodes: Sequence[Node], start: frozenset[Node]) -> set[Node]:
+    """These values and all that are computed from them."""
+    found = {*start}
+    for node in nodes:
+        if found & {*node.operands}:
             found.add(node)
     return found
 

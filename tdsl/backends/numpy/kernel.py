@@ -20,7 +20,7 @@ from tdsl.backends.numpy import select
 from tdsl.backends.numpy.cheaper import cheaper
 from tdsl.backends.numpy.code import code_of
 from tdsl.backends.numpy.functions import copied, function_of, negative_size
-from tdsl.backends.numpy.one_hot import one_hot
+from tdsl.backends.numpy.one_hot import is_picked, one_hot, picking
 from tdsl.backends.numpy.places import Axes, Cut, Read, Share, Target, Write
 from tdsl.backends.numpy.program import Memory, Program, Run, Step, compute, getter, turned
 from tdsl.backends.numpy.restrict import Restriction
@@ -230,6 +230,9 @@ class TiledKernel:
         order, function = self.order(node.axes), function_of(node)
         if function is not None:
             return function, [(operand, order) for operand in node.operands]
+        if is_picked(node, self.order):
+            ordered = [(operand, self.order(operand.axes)) for operand in node.operands]
+            return picking(shape_of(ordered[0][1], size)), ordered
         operands = [(operand, operand.axes) for operand in node.operands]
         if node in self.code.placed:
             return node, operands
