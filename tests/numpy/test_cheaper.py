@@ -13,6 +13,7 @@ from tdsl.ir.function import Function, Param, Result
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import name
 from tdsl.ops import (
+    abs_,
     add,
     bitand,
     bitnot,
@@ -20,6 +21,7 @@ from tdsl.ops import (
     div,
     equal,
     exp,
+    expm1,
     greater,
     greater_equal,
     input_,
@@ -27,8 +29,11 @@ from tdsl.ops import (
     less,
     less_equal,
     log,
+    maximum,
     mul,
     neg,
+    sign,
+    sub,
     where,
 )
 from tdsl.runtime.pipeline import executable
@@ -37,8 +42,13 @@ N = name("N")
 X, Y = (input_(name=text, dtype=F32, axes=(N,)) for text in "xy")
 V = input_(name="v", dtype=F32, axes=())
 C, D = (input_(name=text, dtype=BOOL, axes=(N,)) for text in "cd")
-ZERO, ONE, SIX = (constant(value=value, dtype=F32) for value in (0.0, 1.0, 6.0))
+ZERO, ONE, SIX, MINUS, HALF, SLOPE = (
+    constant(value=value, dtype=F32) for value in (0.0, 1.0, 6.0, -1.0, 0.5, 0.01)
+)
 E = exp(where(less(X, ZERO), X, neg(X)))
+NEGATIVE = where(greater(X, ZERO), ZERO, X)
+RAMP = div(add(X, ONE), constant(value=7.0, dtype=F32))
+SQUARE = mul(mul(HALF, X), X)
 SAFE = log(where(equal(Y, ZERO), ONE, Y))
 
 RULES: dict[str, tuple[Node, int]] = {
@@ -60,6 +70,22 @@ RULES: dict[str, tuple[Node, int]] = {
     "not disjoint": (add(where(C, X, ZERO), where(D, X, ZERO)), 2),
     "sigmoid": (div(where(less(X, ZERO), E, ONE), add(ONE, E)), 0),
     "y log y": (where(equal(Y, ZERO), ZERO, mul(Y, SAFE)), 0),
+    "a slope below": (where(greater(X, ZERO), X, mul(SLOPE, X)), 0),
+    "a slope above": (where(greater(X, ZERO), X, mul(SIX, X)), 1),
+    "a curve below": (where(greater(X, ZERO), X, expm1(NEGATIVE)), 0),
+    "a steep curve below": (where(greater(X, ZERO), X, mul(SIX, expm1(div(NEGATIVE, SIX)))), 0),
+    "a curve with a step": (where(greater(X, ZERO), X, exp(NEGATIVE)), 1),
+    "a ramp": (where(less_equal(X, MINUS), ZERO, where(greater_equal(X, SIX), ONE, RAMP)), 0),
+    "a ramp from above": (where(greater(X, SIX), ONE, where(less(X, MINUS), ZERO, RAMP)), 0),
+    "a ramp with a step": (where(less_equal(X, MINUS), ZERO, where(greater_equal(X, ONE), ONE, RAMP)), 2),
+    "a ramp down": (where(less_equal(X, MINUS), ZERO, where(greater_equal(X, SIX), constant(value=-7.0, dtype=F32), sub(MINUS, X))), 2),
+    "shrunk": (where(less_equal(abs_(X), SIX), ZERO, sub(X, mul(SIX, sign(X)))), 0),
+    "quadratic": (where(less_equal(abs_(X), ONE), SQUARE, sub(abs_(X), HALF)), 0),
+    "quadratic to 6": (where(less_equal(abs_(X), SIX), SQUARE, mul(SIX, sub(abs_(X), constant(value=3.0, dtype=F32)))), 0),
+    "quadratic with a step": (where(less_equal(abs_(X), SIX), SQUARE, sub(abs_(X), HALF)), 1),
+    "weighted": (where(greater(exp(X), ZERO), mul(exp(X), Y), exp(X)), 1),
+    "the negative of a positive part": (neg(add(maximum(neg(X), ONE), Y)), 0),
+    "the size of a negative": (abs_(neg(X)), 0),
     "a product with a row": (neg(mul(V, X)), 0),
     "a row": (neg(where(C, V, ZERO)), 1),
 }  # fmt: skip

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 from scipy.special import erf as true_erf
 
-from tdsl.backends.numpy.functions import at_least, at_most, erf_of, rsqrt_of, sign_of
-from tdsl.backends.numpy.one_hot import one_hot
+from tdsl.backends.numpy.functions import (
+    at_least,
+    at_most,
+    erf_of,
+    negative_size,
+    rsqrt_of,
+    sign_of,
+)
+from tdsl.backends.numpy.one_hot import one_hot, picking
 from tdsl.backends.numpy.sums import PIECE, inner, summing
 from tdsl.ir.dtype import F32
 from tdsl.ir.size import name
@@ -23,6 +30,8 @@ SAME: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "sign": (sign_of, np.sign),
     "at least 0": (lambda x, out: at_least(x, x.dtype.type(0), out), lambda x: np.maximum(x, 0)),
     "at most 1": (lambda x, out: at_most(x.dtype.type(1), x, out), lambda x: np.minimum(1, x)),
+    "at least NaN": (lambda x, out: at_least(x, x.dtype.type("nan"), out), lambda x: x * np.nan),
+    "the negative of the size": (negative_size, lambda x: -np.abs(x)),
     "rsqrt": (rsqrt_of, lambda x: 1 / np.sqrt(x)),
 }
 
@@ -70,3 +79,14 @@ def test_rows_are_0_but_at_their_place() -> None:
     run = one_hot((4, 3), np.dtype("f4"))
     np.testing.assert_array_equal(run(places, values), expected)
     np.testing.assert_array_equal(run(places, values, np.ones((4, 3), "f4")), expected)
+
+
+@pytest.mark.parametrize("length", [0, 3])
+def test_one_place_of_each_row_is_read(length: int) -> None:
+    x = np.arange(4 * length, dtype="f4").reshape(4, length) + 1
+    for places in ([0, 1, 2, 0], [2, -1, 0, 3]):
+        expected = [
+            row[place] if 0 <= place < length else 0 for row, place in zip(x, places, strict=True)
+        ]
+        for rows in (x, np.asfortranarray(x)):
+            np.testing.assert_array_equal(picking((4, length))(rows, np.array(places)), expected)

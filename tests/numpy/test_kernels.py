@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+import tdsl
 from tdsl.backends.arrays import NUMPY
 from tdsl.backends.numpy.execute import Executable
 from tdsl.backends.numpy.functions import function_of
@@ -44,6 +47,18 @@ def test_small_tiles_agree(row: Row, stage: Stage) -> None:
     for step in kernels if row.file in DIVIDED else ():
         count = np.prod([step.size(axis) for axis in step.tiling.axes])
         assert len(step.tiling.tiles) > 1 or count <= 4 or not step.kernel.layout.rows
+
+
+def test_what_is_read_elsewhere_on_each_tile_is_not_held() -> None:
+    """exp(y) lies along one divided axis alone, but where it is read follows from where the tile begins."""
+    turned = "flatten(flip(unflatten(exp(y) + x, axis=D, sizes=(2, H)), axis=-1), axes=(-2, -1))"
+    function: Any = tdsl.compile(
+        f"def f(x: f32[N, D], y: f32[D]) -> f32[N, D]:\n    return {turned}\n"
+    )
+    x, y = np.random.default_rng(0).standard_normal((3, 4), "f4"), np.arange(4, dtype="f4")
+    with small_tiles(1):
+        found = function.using(backend="numpy")(x, y)
+    np.testing.assert_allclose(found, (np.exp(y) + x)[:, [1, 0, 3, 2]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -9,6 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import isnan as isnan_
 
+import numpy as np
+
+from tdsl.backends.numpy.ranges import (
+    ABOVE,
+    BELOW,
+    joined,
+    quadratic,
+    saturated,
+    shrunk,
+    sloped,
+    value,
+    weighted,
+)
 from tdsl.ir.dtype import F32, F64
 from tdsl.ir.node import Node
 from tdsl.ir.rewrite import keep, rewrite
@@ -24,21 +37,20 @@ from tdsl.ops import (
     div,
     equal,
     exp,
-    greater,
     greater_equal,
     isnan,
     less,
-    less_equal,
     log,
     maximum,
     minimum,
     mul,
     neg,
+    numpy_dtype,
+    sub,
     where,
 )
 
 Rule = Callable[[Node], Node | None]
-ABOVE, BELOW = (greater, greater_equal), (less, less_equal)
 
 
 def cheaper(roots: Iterable[Node]) -> dict[Node, Node]:
@@ -61,15 +73,10 @@ def _better(node: Node) -> Node | None:
     return None
 
 
-def _value(node: Node) -> float | None:
-    """The value of a constant."""
-    return float(node["value"]) if node.op is constant else None
-
-
 def _bound(node: Node) -> Node | None:
     """Where x > k, k, else x: the smaller of both; so too where x has been kept above a smaller number."""
     condition, k, y = node.operands
-    limit = _value(k)
+    limit = value(k)
     if limit is None or isnan_(limit) or condition.op not in (*ABOVE, *BELOW):
         return None
     x, against = condition.operands
@@ -81,10 +88,10 @@ def _bound(node: Node) -> Node | None:
 def _clamped(node: Node) -> Node | None:
     """The larger of k and of the smaller of x and a number not below k: one operation."""
     inner, low = node.operands
-    limit = _value(low)
+    limit = value(low)
     if limit is None or inner.op is not minimum or not (inner.axes and node.dtype in (F32, F64)):
         return None
-    high = _value(inner.operands[1])
+    high = value(inner.operands[1])
     return (
         clamp(inner.operands[0], low, inner.operands[1])
         if high is not None and high >= limit
@@ -96,7 +103,7 @@ def _is_bounded(y: Node, x: Node, limit: float) -> bool:
     """Whether y is the smaller of x and a number that is not below the limit, or the reverse."""
     if y.op not in (minimum, maximum) or y.operands[0] is not x:
         return False
-    other = _value(y.operands[1])
+    other = value(y.operands[1])
     return other is not None and (other >= limit if y.op is minimum else other <= limit)
 
 
@@ -107,13 +114,13 @@ def _rectified(node: Node) -> Node | None:
         return None
     is_none, same, k = rest.operands
     fits = is_none is isnan(x) and same is x and k is condition.operands[1]
-    return maximum(x, k) if fits and _value(k) is not None else None
+    return maximum(x, k) if fits and value(k) is not None else None
 
 
 def _absolute(node: Node) -> Node | None:
     """Where x < 0, x, else -x: -|x|, and the reverse."""
     condition, a, b = node.operands
-    if condition.op not in BELOW or _value(condition.operands[1]) != 0:
+    if condition.op not in BELOW or value(condition.operands[1]) != 0:
         return None
     x = condition.operands[0]
     if a is x and b is neg(x):
@@ -124,12 +131,12 @@ def _absolute(node: Node) -> Node | None:
 def _one_selection(node: Node) -> Node | None:
     """A selection in a selection that both give the same number otherwise: one, of two conditions."""
     condition, a, b = node.operands
-    if _value(a) is not None and b.op is where:
+    if value(a) is not None and b.op is where:
         inner, x, y = b.operands
         if x is a:
             return where(bitor(condition, inner), a, y)
         return where(bitand(bitnot(condition), inner), x, a) if y is a else None
-    if _value(b) is not None and a.op is where:
+    if value(b) is not None and a.op is where:
         inner, x, y = a.operands
         if y is b:
             return where(bitand(condition, inner), x, b)
@@ -142,9 +149,9 @@ def _zero(node: Node) -> tuple[Node, Node, bool] | None:
     if node.op is not where:
         return None
     condition, a, b = node.operands
-    if _value(b) == 0:
+    if value(b) == 0:
         return condition, a, True
-    return (condition, b, False) if _value(a) == 0 else None
+    return (condition, b, False) if value(a) == 0 else None
 
 
 def _sum_of_selections(node: Node) -> Node | None:
@@ -169,12 +176,12 @@ def _sigmoid(node: Node) -> Node | None:
     if (
         e.op is not exp
         or condition.op is not less
-        or _value(one) != 1
+        or value(one) != 1
         or {*below.operands} != {one, e}
     ):
         return None
     x, zero = condition.operands
-    if _value(zero) != 0 or e is not exp(neg(abs_(x))):
+    if value(zero) != 0 or e is not exp(neg(abs_(x))):
         return None
     return div(maximum(e, cast(greater_equal(x, zero), dtype=e.dtype)), below)
 
@@ -182,27 +189,36 @@ def _sigmoid(node: Node) -> Node | None:
 def _one_for_zero(node: Node) -> Node | None:
     """Where y = 0, 1, else y: the sum of y and of whether it is 0."""
     condition, a, y = node.operands
-    if condition.op is not equal or _value(a) != 1 or condition.operands[0] is not y:
+    if condition.op is not equal or value(a) != 1 or condition.operands[0] is not y:
         return None
-    is_float = _value(condition.operands[1]) == 0 and y.dtype in (F32, F64)
+    is_float = value(condition.operands[1]) == 0 and y.dtype in (F32, F64)
     return add(y, cast(condition, dtype=y.dtype)) if is_float else None
 
 
 def _y_log_y(node: Node) -> Node | None:
-    """Where y = 0, 0, else y log(where y = 0, 1, else y): the product is 0 by itself."""
+    """Where y = 0, 0, else y log(where y = 0, 1, else y): with a finite logarithm the product is 0."""
     condition, a, product = node.operands
-    if _value(a) != 0 or product.op is not mul or condition.op is not equal:
+    if value(a) != 0 or product.op is not mul or condition.op is not equal:
         return None
     y, factor = product.operands
-    fits = condition.operands[0] is y and factor.op is log
-    return (
-        product if fits and factor.operands[0] is add(y, cast(condition, dtype=y.dtype)) else None
-    )
+    fits = condition.operands[0] is y and factor.op is log and y.dtype in (F32, F64)
+    if not fits or factor.operands[0] is not add(y, cast(condition, dtype=y.dtype)):
+        return None
+    least = float(np.finfo(numpy_dtype(y.dtype)).min)
+    return mul(y, maximum(log(y), constant(value=least, dtype=y.dtype)))
+
+
+def _size(node: Node) -> Node | None:
+    """The size of a negated value is its own."""
+    (x,) = node.operands
+    return abs_(x.operands[0]) if x.op is neg else None
 
 
 def _negated(node: Node) -> Node | None:
     """The negation of a number or a row is cheaper than that of a product with it, or a selection of it."""
     (x,) = node.operands
+    if x.op is add:
+        return _negated_sum(x)
     if x.op is mul:
         for factor, other in (x.operands, x.operands[::-1]):
             if len(factor.axes) < len(node.axes) == len(other.axes):
@@ -210,15 +226,31 @@ def _negated(node: Node) -> Node | None:
     found = _zero(x)
     if found is None or len(found[1].axes) == len(node.axes):
         return None
-    condition, value, is_second = found
+    condition, kept, is_second = found
     zero = x.operands[2 if is_second else 1]
-    return where(condition, neg(value), zero) if is_second else where(condition, zero, neg(value))
+    return where(condition, neg(kept), zero) if is_second else where(condition, zero, neg(kept))
+
+
+def _negated_sum(node: Node) -> Node | None:
+    """-(the larger of -x and a number, + y): the smaller of x and another number, less y."""
+    first, second = node.operands
+    if first.op is not maximum or first.operands[0].op is not neg:
+        return None
+    bound = value(first.operands[1])
+    if bound is None:
+        return None
+    limit = constant(value=0.0 - bound, dtype=node.dtype)
+    return sub(minimum(first.operands[0].operands[0], limit), second)
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
-    where.name: (_bound, _rectified, _absolute, _one_for_zero, _y_log_y, _one_selection),
+    where.name: (
+        *(_bound, _rectified, _absolute, _one_for_zero, _y_log_y),
+        *(sloped, joined, saturated, shrunk, quadratic, weighted, _one_selection),
+    ),
     add.name: (_sum_of_selections,),
     div.name: (_sigmoid,),
+    abs_.name: (_size,),
     neg.name: (_negated,),
     maximum.name: (_clamped,),
 }

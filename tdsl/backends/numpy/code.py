@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tdsl.backends.numpy.functions import is_written
+from tdsl.backends.numpy.functions import is_written, sized
 from tdsl.backends.numpy.one_hot import place_and_value
 from tdsl.backends.numpy.sums import Order, factors, is_inner
 from tdsl.backends.numpy.tiles import Part
@@ -39,7 +39,8 @@ class Code:
 
     `held` is what depends on where the tile begins along the divided axis number `slowest` alone: it is
     computed anew when that changes. `placed` are index maps that depend on where the tile lies. `merged`
-    are sums along the last axis and rows that are 0 but at one place, with what they are computed from.
+    are sums along the last axis, rows that are 0 but at one place, and -|x|, with what they are computed
+    from. `parted` is what is read by index maps alone, and by which.
     """
 
     once: tuple[Node, ...]
@@ -50,6 +51,7 @@ class Code:
     scratch: dict[Node, Memory]
     direct: frozenset[Node]
     merged: Operands
+    parted: Operands
 
 
 def code_of(
@@ -67,7 +69,7 @@ def code_of(
     placed = frozenset(node for node in nodes if _is_placed(node, WHOLE.union(*marks)))
     along = [_local(every, mark) for mark in marks]
     local = placed.union(*along)
-    slowest, held = _held(nodes, along, placed)
+    slowest, held = _held(nodes, along, _following(nodes, placed))
     each = [node for node in nodes if node in local and node not in held]
     direct = frozenset(node for node in each if node in stored and is_written(node))
     return Code(
@@ -79,18 +81,36 @@ def code_of(
         _scratch(each, frozenset(roots), direct, merged),
         direct,
         merged,
+        {} if held else _parted(each, nodes),
     )
 
 
+def _parted(each: Sequence[Node], nodes: Sequence[Node]) -> Operands:
+    """What each tile reads by several index maps and by nothing else."""
+    users = {
+        node: tuple(user for user in nodes if node in user.operands)
+        for node in each
+        if node.op is input_ and node.axes
+    }
+    return {
+        node: found
+        for node, found in users.items()
+        if len(found) > 1 and all(user.op is index for user in found)
+    }
+
+
 def _held(
-    nodes: Sequence[Node], along: Sequence[set[Node]], placed: frozenset[Node]
+    nodes: Sequence[Node], along: Sequence[set[Node]], moving: set[Node]
 ) -> tuple[int, frozenset[Node]]:
-    """The divided axis along which alone most values lie that are computed, by number, and these values."""
+    """The divided axis along which alone most values lie that are computed, by number, and these values.
+
+    What is `moving` is computed on each tile.
+    """
     alone = [
         frozenset(
             node
             for node in nodes
-            if node in own and node not in placed
+            if node in own and node not in moving
             if not any(node in other for other in along if other is not own)
         )
         for own in along
@@ -103,7 +123,7 @@ def _held(
 
 
 def _merged(nodes: Sequence[Node], roots: Sequence[Node], order: Order) -> Operands:
-    """Sums and rows that are computed from others than their operands, where nobody else uses these."""
+    """Values that are computed from others than their operands, where nobody else uses these."""
     counts = uses(nodes)
     found: dict[Node, tuple[Node, ...]] = {}
     for node in nodes:
@@ -111,8 +131,8 @@ def _merged(nodes: Sequence[Node], roots: Sequence[Node], order: Order) -> Opera
         is_own = is_own and node.operands[0] not in roots
         if is_inner(node, order):
             found[node] = factors(node, order) if is_own else node.operands
-        elif is_own and (pair := place_and_value(node, order)):
-            found[node] = pair
+        elif is_own and (given := place_and_value(node, order) or sized(node)):
+            found[node] = given
     return found
 
 
@@ -123,6 +143,15 @@ def _local(nodes: Sequence[Node], tile: frozenset[Size]) -> set[Node]:
     for node in nodes:
         is_start = node.op is input_ and node["name"] in starts
         if is_start or tile & {*node.axes} or found & {*node.operands}:
+            found.add(node)
+    return found
+
+
+def _following(nodes: Sequence[Node], start: frozenset[Node]) -> set[Node]:
+    """These values and all that are computed from them."""
+    found = {*start}
+    for node in nodes:
+        if found & {*node.operands}:
             found.add(node)
     return found
 

@@ -14,10 +14,23 @@ from typing import Any
 import numpy as np
 
 from tdsl.backends.numpy.select import SMALL, select
-from tdsl.ir.dtype import BOOL, F32, Dtype
+from tdsl.ir.dtype import BOOL, F32, F64, Dtype
 from tdsl.ir.node import Kernel as Function
 from tdsl.ir.node import Node, remake
-from tdsl.ops import cast, clamp, erf, input_, maximum, minimum, numpy_dtype, rsqrt, sign, where
+from tdsl.ops import (
+    abs_,
+    cast,
+    clamp,
+    erf,
+    input_,
+    maximum,
+    minimum,
+    neg,
+    numpy_dtype,
+    rsqrt,
+    sign,
+    where,
+)
 
 ERF = (
     1.1283792474676235, 0.10276986150710817, -0.00019528187838613472, -0.0006148442391412439,
@@ -41,6 +54,13 @@ def function_of(node: Node) -> Function | None:
     ]
     number = remake(node.op, tuple(numbers), node.attrs)
     return node.op.evaluate(number, lambda size: 1)
+
+
+def sized(node: Node) -> tuple[Node, ...] | None:
+    """Of -|x| of floats, x."""
+    if node.op is not neg or not node.axes or node.dtype not in (F32, F64):
+        return None
+    return node.operands[0].operands if node.operands[0].op is abs_ else None
 
 
 def is_written(node: Node) -> bool:
@@ -68,22 +88,38 @@ def sign_of(x: Any, out: Any = None) -> Any:
 
 def at_least(x: Any, y: Any, out: Any = None) -> Any:
     """`numpy.maximum` of floats; NumPy is slow where one of them is a number."""
-    return np.maximum(_row(x, y), _row(y, x), out=out)
+    if (x.ndim and y.ndim) or max(x.size, y.size) < SMALL:
+        return np.maximum(x, y, out=out)
+    many, one = (x, y) if x.ndim else (y, x)
+    return many.clip(one, np.inf, out=out)
 
 
 def at_most(x: Any, y: Any, out: Any = None) -> Any:
     """`numpy.minimum` of floats; NumPy is slow where one of them is a number."""
-    return np.minimum(_row(x, y), _row(y, x), out=out)
+    if (x.ndim and y.ndim) or max(x.size, y.size) < SMALL:
+        return np.minimum(x, y, out=out)
+    many, one = (x, y) if x.ndim else (y, x)
+    return many.clip(-np.inf, one, out=out)
 
 
 def between(x: Any, low: Any, high: Any, out: Any = None) -> Any:
     """`numpy.clip` of floats: no less than the one, and then no more than the other."""
-    return np.clip(x, low, high, out=out)
+    return x.clip(low, high, out=out)
 
 
-def _row(x: Any, other: Any) -> Any:
-    """A number that meets a large array, as often as it stands in a row."""
-    return x if x.ndim or other.size < SMALL else np.full(other.shape[-1:], x)
+def negative_size(x: Any, out: Any = None) -> Any:
+    """-|x| of floats, by the bit of the sign."""
+    bits = np.dtype(f"i{x.dtype.itemsize}")
+    if out is None:
+        out = np.empty(x.shape, x.dtype)
+    np.bitwise_or(x.view(bits), np.iinfo(bits).min, out=out.view(bits))
+    return out
+
+
+def copied(x: Any, out: Any) -> Any:
+    """A copy."""
+    np.copyto(out, x)
+    return out
 
 
 def erf_of(x: Any, out: Any = None) -> Any:

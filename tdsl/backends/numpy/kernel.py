@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from tdsl.backends.arrays import evaluate
 from tdsl.backends.numpy import select
 from tdsl.backends.numpy.cheaper import cheaper
 from tdsl.backends.numpy.code import code_of
-from tdsl.backends.numpy.functions import function_of
-from tdsl.backends.numpy.one_hot import one_hot
+from tdsl.backends.numpy.functions import copied, function_of, negative_size
+from tdsl.backends.numpy.one_hot import is_picked, one_hot, picking
+from tdsl.backends.numpy.places import Axes, Cut, Read, Share, Target, Write
 from tdsl.backends.numpy.program import Memory, Program, Run, Step, compute, getter, turned
 from tdsl.backends.numpy.restrict import Restriction
 from tdsl.backends.numpy.sums import summing
@@ -29,48 +30,15 @@ from tdsl.backends.numpy.views import is_linear, reader, writer
 from tdsl.fusion.kernel import Kernel, Store
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size, name
-from tdsl.ops import input_, numpy_dtype, where
-from tdsl.ops.base import Aligner, aligner, shape_of
+from tdsl.ops import input_, neg, numpy_dtype, where
+from tdsl.ops.base import aligner, shape_of
 
 PARTS = name("parts")
+RAW: Axes = ()
+"""Instead of axes along which a value is viewed: the buffer of which it is a copy."""
 KEPT = 1 << 12
 """The most functions of single tiles that are kept: to find one takes longer than to run it."""
 Sizes = Callable[[Size], int]
-Axes = tuple[Size, ...]
-Cut = tuple[int | None, ...]
-"""For each axis of a value its number among the divided ones."""
-
-
-class Read(NamedTuple):
-    """A buffer, its view as a value, the value's place, and how it is cut; None: not at all."""
-
-    place: int
-    name: str
-    view: Aligner | None
-    cut: Cut | None
-
-
-class Target(NamedTuple):
-    """A store, the value on a tile, its axes in the order of memory, how it is cut, and where it goes."""
-
-    store: Store
-    node: Node
-    axes: Axes
-    cut: Cut
-    view: Aligner | None
-    is_linear: bool
-
-
-class Write(NamedTuple):
-    """A store of each tile's own, and the place of its value.
-
-    `is_direct`: the value is computed where it is stored; `is_once`: it is the same for all tiles.
-    """
-
-    target: Target
-    place: int
-    is_direct: bool
-    is_once: bool
 
 
 class TiledKernel:
@@ -95,11 +63,11 @@ class TiledKernel:
         self.code = code_of(roots, tiling.parts, plain, self.order)
         tiles = tiling.tiles
         self.tiles = sorted(tiles, key=itemgetter(self.code.slowest)) if self.code.held else tiles
-        self.joiners = {store: self._joiner(store) for store in kernel.stores if store.share}
         self._places: dict[tuple[Node, Axes | None], int] = {}
         self.contents: list[Any] = []
         self.once = frozenset(self.code.once)
         self.starts = self._starts()
+        self.copies = self._copies()
         self.reads = self._reads()
         self.known: set[int] = set()
         self._resolved: dict[tuple[Node, Lengths, Starts], Run] = {}
@@ -107,6 +75,7 @@ class TiledKernel:
         self._prepare()
         self.programs = {lengths: self._program(lengths) for lengths in self._lengths()}
         self.writes = [Write(one, *self._write(one)) for one in self.targets if not one.store.share]
+        self.sums = [self._share(one) for one in self.targets if one.store.share]
 
     def size(self, size: Size) -> int:
         """The value of a size that is the same for all tiles."""
@@ -172,8 +141,21 @@ class TiledKernel:
                     order = self.order(node.axes)
                     view = reader(shapes[node["name"]], node.axes, order)
                     cut = self._cut(order) if is_cut else None
-                    found.append(Read(self.place(node), node["name"], view, cut))
+                    place = self.place(node, RAW if node in self.copies else None)
+                    found.append(Read(place, node["name"], view, cut))
         return found
+
+    def _copies(self) -> frozenset[Node]:
+        """What is read in parts that are one whole: rows that come whole take much less time than parts."""
+        lengths = self.tiling.lengths(self.tiling.tiles[0]) if self.tiling.tiles else ()
+        size = self.sizes_at(lengths)
+
+        def count(node: Node) -> int:
+            return prod(map(size, node.axes))
+
+        found = (node for node in self.code.parted if count(node) >= select.SMALL)
+        parts = self.code.parted
+        return frozenset(node for node in found if count(node) <= sum(map(count, parts[node])))
 
     def _prepare(self) -> None:
         """Find what all tiles share: numbers, and steps for each call."""
@@ -195,6 +177,11 @@ class TiledKernel:
             shape = shape_of(self.order(node.axes), size)
             own = Memory(self.place(node), memory.number, shape, numpy_dtype(node.dtype))
             program.memory[node] = own
+        for number, node in enumerate(self.copies, len(self.code.scratch)):
+            places = (self.place(node, RAW), self.place(node))
+            shape = shape_of(self.order(node.axes), size)
+            program.memory[node] = Memory(places[1], number, shape, numpy_dtype(node.dtype))
+            program.each.append(Step(copied, places, getter(places), places[1]))
         for nodes, steps in ((self.code.held, program.held), (self.code.each, program.each)):
             for node in nodes:
                 if node.op is not input_:
@@ -243,6 +230,9 @@ class TiledKernel:
         order, function = self.order(node.axes), function_of(node)
         if function is not None:
             return function, [(operand, order) for operand in node.operands]
+        if is_picked(node, self.order):
+            ordered = [(operand, self.order(operand.axes)) for operand in node.operands]
+            return picking(shape_of(ordered[0][1], size)), ordered
         operands = [(operand, operand.axes) for operand in node.operands]
         if node in self.code.placed:
             return node, operands
@@ -266,9 +256,11 @@ class TiledKernel:
     def _merged(
         self, node: Node, given: Sequence[Node], size: Sizes
     ) -> tuple[Run, list[tuple[Node, Axes]]]:
-        """A sum or a one-hot row from what it is computed from."""
+        """A value from what it is computed from."""
         run: Run
-        if node.op is where:
+        if node.op is neg:
+            run, along = negative_size, self.order(node.axes)
+        elif node.op is where:
             axes = self.order(node.axes)
             run, along = one_hot(shape_of(axes, size), numpy_dtype(node.dtype)), axes[:-1]
         else:
@@ -276,9 +268,10 @@ class TiledKernel:
             run = summing(node, along, size(along[-1]))
         return run, [(operand, along) for operand in given]
 
-    def _joiner(self, store: Store) -> Run:
-        """What adds up the parts of a reduction: the reduction itself."""
-        node = store.node
+    def _share(self, one: Target) -> Share:
+        """How the parts of a reduction are added up: by the reduction itself."""
+        node = one.store.node
         parts = input_(name="parts", dtype=node.dtype, axes=(PARTS, *node.axes))
         whole = node.op(parts, axes=(PARTS,))
-        return whole.op.evaluate(whole, lambda size: 1 if size is PARTS else self.size(size))
+        join = whole.op.evaluate(whole, lambda size: 1 if size is PARTS else self.size(size))
+        return Share(one, self.place(one.node), aligner(one.axes, node.axes), join)

@@ -1,19 +1,20 @@
-"""Rows that are 0 but at one place: selections by whether a position is a given one, stored place by place.
+"""One place of each row, stored or read: rows that are 0 elsewhere, and the values at given places.
 
-In: a selection, and the order in which axes lie in memory. Out: a function of arrays. Between: a place
-that no row has leaves its row 0.
+In: a selection by whether a position is a given one, or a `take`, and the order in which axes lie in
+memory. Out: a function of arrays. Between: a place that no row has leaves its row 0, and gives 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from tdsl.backends.numpy.sums import Order
 from tdsl.ir.node import Node
-from tdsl.ops import arange, constant, equal, where
+from tdsl.ops import arange, constant, equal, take, where
 from tdsl.ops.base import Array
 
 
@@ -41,6 +42,34 @@ def one_hot(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[..., Array
         places, values = np.broadcast_to(at, rows), np.broadcast_to(value, rows)
         inside = np.nonzero((places >= 0) & (places < length))
         found[(*inside, places[inside])] = values[inside]
+        return found
+
+    return run
+
+
+def is_picked(node: Node, order: Order) -> bool:
+    """Whether this takes one element of each row, along the last axis in memory."""
+    if node.op is not take:
+        return False
+    *rows, last = order(node.operands[0].axes)
+    return bool(rows) and last == node["axis"] and order(node.operands[1].axes) == (*rows,)
+
+
+def picking(shape: tuple[int, ...]) -> Callable[[Any, Any], Array]:
+    """The function from rows, and a place for each, to the values: by one number for each element."""
+    rows, length = shape[:-1], shape[-1]
+    starts = np.arange(prod(rows)).reshape(rows) * length
+
+    def run(x: Any, at: Any) -> Array:
+        inside = (at >= 0) & (at < length)
+        if not length or not inside.all():
+            known = run(x, np.where(inside, at, 0)) if length else np.zeros(rows, x.dtype)
+            return np.where(inside, known, x.dtype.type(0))
+        found: Array
+        if x.flags.c_contiguous:
+            found = x.reshape(-1).take(np.add(starts, at, dtype=np.int64, casting="unsafe"))
+        else:
+            found = np.take_along_axis(x, at[..., None], -1)[..., 0]
         return found
 
     return run

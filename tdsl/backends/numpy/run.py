@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from tdsl.backends.numpy.kernel import Cut, Target, TiledKernel
+from tdsl.backends.numpy.kernel import TiledKernel
+from tdsl.backends.numpy.places import Cut, Target
 from tdsl.backends.numpy.pool import share_out
 from tdsl.backends.numpy.program import Run, compute
 from tdsl.backends.numpy.scratch import SCRATCH
 from tdsl.backends.numpy.tiles import Lengths, Starts
 from tdsl.backends.numpy.views import put
 from tdsl.ir.node import Node
-from tdsl.ops.base import Array, aligner
+from tdsl.ops.base import Array
 
 Buffers = Mapping[str, Array]
 EVERYWHERE = slice(None)
@@ -105,20 +106,18 @@ class Worker:
 
     def program(self, number: int, tiles: Sequence[Starts]) -> None:
         """Compute the tiles of a program, and the sums of their parts."""
-        kernel, tiling = self.kernel, self.kernel.tiling
+        tiling, sums = self.kernel.tiling, self.kernel.sums
         none = (0,) * len(tiling.parts)
-        shared = [(one, kernel.place(one.node)) for one in kernel.targets if one.store.share]
-        parts: list[list[Array]] = [[] for _ in shared]
+        parts: list[list[Array]] = [[] for _ in sums]
         for starts in tiles or [none]:
             self.tile(starts, tiling.lengths(starts) if tiles else none)
-            for (_, place), found in zip(shared, parts, strict=True):
-                found.append(self.contents[place])
-        for (one, _), found in zip(shared, parts, strict=True):
-            turn = aligner(one.axes, one.store.node.axes)
-            joined = np.stack([turn(value) if turn else value for value in found])
-            own = self.call.buffers[one.store.buffer][number, ...]
-            own = one.view(own) if one.view else own
-            own[...] = kernel.joiners[one.store](joined)
+            for one, found in zip(sums, parts, strict=True):
+                value = self.contents[one.place]
+                found.append(one.turn(value) if one.turn else value)
+        for one, found in zip(sums, parts, strict=True):
+            own = self.call.buffers[one.target.store.buffer][number, ...]
+            own = one.target.view(own) if one.target.view else own
+            own[...] = found[0] if len(found) == 1 else one.join(np.stack(found))
 
     def tile(self, starts: Starts, lengths: Lengths) -> None:
         """Compute the values of a tile, and store those that are not written as they are computed."""

@@ -17,8 +17,10 @@ from tdsl.fusion.offsets import ordered
 from tdsl.fusion.pressure import runs_along
 from tdsl.ir.size import Size, name
 
-ELEMENTS = 1 << 17
-"""Elements of a tile: half a megabyte in f32. Smaller tiles lose more to calls than the cache gains."""
+ELEMENTS = 1 << 18
+"""The most elements of a tile: a megabyte in f32. Smaller tiles lose more to calls than the cache gains."""
+FEWEST, LEAST = 8, 1 << 17
+"""How many tiles there are at least, so that threads have some each, unless they had fewer elements."""
 LINE = 32
 """Neighbours that a tile has at least where it divides an axis along which memory is contiguous."""
 MOST_PROGRAMS = 64
@@ -74,18 +76,19 @@ def tiling(kernel: Kernel, size: Callable[[Size], int]) -> Tiling:
     axes = ordered(kernel, (*layout.rows, *layout.columns))
     free = _free(kernel, axes)
     whole = prod(size(axis) for axis in axes if axis not in free)
+    most = min(ELEMENTS, max(LEAST, prod(map(size, axes)) // FEWEST))
     parts: list[Part] = []
     for axis in reversed(axes):
         count = size(axis)
         if axis not in free or count == 1:
             continue
-        if not parts and whole * count <= ELEMENTS:
+        if not parts and whole * count <= most:
             whole *= count
             continue
         length = 1
         if not parts:
             least = LINE if axis == axes[-1] else 1
-            length = _even(count, max(least, ELEMENTS // whole))
+            length = _even(count, max(least, most // whole))
         parts.append(_part(len(parts), axis, count, length))
     if layout.crossed and not parts:
         axis = next(axis for axis in axes if axis in free)
