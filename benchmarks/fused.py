@@ -53,7 +53,7 @@ class Extent:
 
 
 SIZES = {
-    "in cache": Extent(256, 1024, 0.5),
+    "in cache": Extent(256, 1024, 1.0),
     "32 MB": Extent(4096, 2048, 1.5),
     "beyond the cache": Extent(8192, 4096, 0, 3),
 }

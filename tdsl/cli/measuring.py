@@ -32,6 +32,8 @@ void copy(char *restrict to, const char *restrict from, int64_t count) {
 FEWEST, MOST = 5, 100
 SECONDS = 3.0
 """How long the rounds of one comparison may take, beyond the fewest."""
+REST = 0.008
+"""Seconds after which OpenMP's threads no longer wait by spinning, on a core that the next one needs."""
 LIMITS = {"float64": 1e-11, "float32": 2e-4, "float16": 8e-3, "bfloat16": 6e-2}
 """How far results may be apart, relative to the largest value: roundings, and sums in other orders."""
 
@@ -49,7 +51,8 @@ class Times:
 
 
 def seconds_of(action: Action) -> float:
-    """Seconds that an action takes on the processor; its result is dropped outside of them."""
+    """Seconds that an action takes on a processor at rest; its result is dropped outside of them."""
+    time.sleep(REST)
     start = time.perf_counter()
     result = action()
     end = time.perf_counter()
