@@ -6,6 +6,7 @@ Between: one statement for each value, named as in the tdsl source; rows are cou
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tdsl.backends.triton.forms import with_forms
@@ -13,6 +14,7 @@ from tdsl.backends.triton.helpers import called
 from tdsl.backends.triton.literals import identity
 from tdsl.backends.triton.streams import Streams
 from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.layout import is_replicated
 from tdsl.fusion.schedule import MOST_PARTS, Schedule
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
@@ -132,11 +134,30 @@ class _Printer(Streams):
         else:
             if not self.schedule.walked:
                 self._column_index()
-            self.emit(node for node in self.nodes if node not in self.crossed)
+            own = [node for node in self.nodes if node not in self.crossed]
+            if self.schedule.kind == "whole":
+                self.emit(self._early(own))
+            self.emit(own)
             self._stores(store for store in self.kernel.stores if not store.share)
         for node in self.crossed:
             if node in self.carries and node.operands[0] in self.text:
                 self._accumulate(node)
+
+    def _early(self, nodes: Sequence[Node]) -> Iterator[Node]:
+        """The first reduction of a row that is held, then what is known of the row without it.
+
+        Before, registers are wanted for what is on its way from memory; after, there is time to read more.
+        """
+        first = next((node for node in nodes if self._runs_along(node)), None)
+        if first is not None:
+            needed = set(topological([first, *(n for n in nodes if is_replicated(n, self.nodes))]))
+            yield from (node for node in nodes if node in needed)
+        later = {node for node in nodes if "column" in self.lanes_of(node)}
+        for node in nodes:
+            if self._runs_along(node) or not later.isdisjoint(node.operands):
+                later.add(node)
+            if node not in later:
+                yield node
 
     def _row_index(self, block: str) -> None:
         if not self.schedule.rows:
