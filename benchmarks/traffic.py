@@ -18,7 +18,6 @@ from tdsl.fusion.plan import LibraryCall
 from tdsl.runtime.kernels import REFERENCE_TARGET
 from tdsl.runtime.lowered import Lowered
 from tests.kernels.reference import Row
-from tests.triton.exceptions import SPILLS
 from tests.triton.large import is_image, representatives, specs
 
 HERE = Path(__file__).parent
@@ -70,7 +69,7 @@ def traffic_page() -> str:
                 torch = launches["launches"].get(f"{file}.{row.id}", {})
                 lines.append(_line(row, torch, liger["launches"].get(f"{file}.{row.id}")))
         lines.append("")
-    return "\n".join([*lines, *_exceptions(), *_sources(liger)]) + "\n"
+    return "\n".join([*lines, *_sources(liger)]) + "\n"
 
 
 @cache
@@ -146,19 +145,6 @@ def _sum(counts: Mapping[str, Any] | None) -> str:
 
 def _plain(counts: Mapping[str, Any] | None) -> str:
     return str(counts["forward"]) if counts else "-"
-
-
-def _exceptions() -> Iterator[str]:
-    """Kernels that spill registers."""
-    yield "## Registers that are spilled\n"
-    yield "Every kernel of the library, forward and backward, is compiled for sm_80, sm_90, sm_100 and"
-    yield "gfx942, and for sm_90 in f32 and unaligned too. The exact reduction of a large angle (`sin`,"
-    yield "`cos`, `tan`) indexes a table in local memory; no other kernel spills a register but these:\n"
-    yield "| kernel | bytes a lane, at most | why |"
-    yield "| --- | --- | --- |"
-    for row in SPILLS:
-        yield f"| `{row.kernel}` | {row.bytes} | {row.reason} |"
-    yield ""
 
 
 def _sources(liger: Mapping[str, Any]) -> Iterator[str]:

@@ -139,8 +139,10 @@ def _counted(atom: Atom) -> frozenset[Atom]:
 
 
 def traffic(kernel: Kernel) -> int:
-    """The bytes that are moved for each element of a pointwise kernel."""
-    moved = [read.node for read in kernel.reads] + [store.node for store in kernel.stores]
+    """The bytes that are moved for each element of a pointwise kernel, each buffer read once."""
+    reads = [node for node in kernel.nodes() if is_read(node, kernel)]
+    moved = [*{base_of(node): node for node in reads}.values()]
+    moved += [store.node for store in kernel.stores]
     rank = max((len(node.axes) for node in moved), default=0)
     return max(1, sum(item_bytes(node.dtype) for node in moved if len(node.axes) == rank))
 

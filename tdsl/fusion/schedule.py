@@ -25,6 +25,7 @@ from tdsl.fusion.offsets import is_flat, is_strided, ordered, streamed, traffic
 from tdsl.fusion.pressure import kept_values, runs_along
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
+from tdsl.ops import log1p
 
 Lanes = Literal["rows", "columns", "both"]
 Columns = Literal["none", "whole", "tiled", "looped"]
@@ -45,6 +46,8 @@ TRAFFIC = 8192
 """The bytes that a program of a pointwise kernel moves."""
 WARP = 512
 """Elements for each warp: sixteen a lane, two accesses of 16 bytes in bf16."""
+MUCH = 40
+"""Bytes that are moved for each element of a sum over rows of which a lane holds half as many."""
 SLOW = ("sin", "cos", "tan", "pow")
 """Functions of a hundred instructions and more: fewer elements a lane keep the code short."""
 STAGED = 49152
@@ -127,7 +130,9 @@ def choose(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
         return Schedule(rows, columns, "columns", "looped", crossed, 1, BLOCK, warps)
     is_short = bool(rows) and block <= SHORT_ROW
     block_rows = max(1, 2 * SHORT_ROW // block) if is_short else 1
-    warps = 4 if is_short else _warps(block)
+    # Where each of many rows takes all registers, addresses need lanes.
+    is_full = bool(rows) and block * kept_values(kernel) >= REGISTERS
+    warps = 4 if is_short else _warps(WHOLE_LIMIT if is_full else block)
     lanes: Lanes = "both" if block_rows > 1 else "columns"
     is_ahead = crossed and block_rows * block * streamed(kernel) <= STAGED
     stages = 2 if is_ahead else 1
@@ -148,6 +153,8 @@ def _pointwise(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
     least = TILE * warps // 4
     tile = _power(TRAFFIC // traffic(kernel), least, 4 * TILE)
     if crossed and not layout.columns:
+        is_much = traffic(kernel) >= MUCH or any(node.op is log1p for node in kernel.nodes())
+        warps = 8 if is_much else warps
         return Schedule(everything, (), "rows", "none", True, tile, 1, warps, 3)
     if not crossed and is_flat(kernel, everything):
         return Schedule((), everything, "columns", "tiled", False, 1, tile, warps)

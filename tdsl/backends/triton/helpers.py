@@ -32,6 +32,11 @@ def product(a, b):
     """The product."""
     return a * b
 ''',
+    "in_32_bits": '''
+def in_32_bits(x):
+    """x; what lies beyond all places along a row that is held stays beyond them."""
+    return tl.cast(tl.minimum(tl.maximum(x, -1), 2147483647), tl.int32)
+''',
     "finite_or_zero": '''
 def finite_or_zero(x):
     """x; 0 where it is infinite."""

@@ -6,13 +6,16 @@ Between: one statement for each value, named as in the tdsl source; rows are cou
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tdsl.backends.triton.forms import with_forms
 from tdsl.backends.triton.helpers import called
-from tdsl.backends.triton.literals import identity
+from tdsl.backends.triton.literals import identity, kind_of
 from tdsl.backends.triton.streams import Streams
 from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.layout import is_replicated
+from tdsl.fusion.offsets import COLUMN, ROW, accesses, is_contiguous, is_read
 from tdsl.fusion.schedule import MOST_PARTS, Schedule
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import Size
@@ -132,11 +135,46 @@ class _Printer(Streams):
         else:
             if not self.schedule.walked:
                 self._column_index()
-            self.emit(node for node in self.nodes if node not in self.crossed)
-            self._stores(store for store in self.kernel.stores if not store.share)
+            own = [node for node in self.nodes if node not in self.crossed]
+            if self.schedule.kind == "whole":
+                self.emit(self._early(own))
+            self.emit(own)
+            stores = [store for store in self.kernel.stores if not store.share]
+            # Values of elements first: they hold the most registers.
+            self._stores(sorted(stores, key=lambda s: "column" not in self.lanes_of(s.node)))
         for node in self.crossed:
             if node in self.carries and node.operands[0] in self.text:
                 self._accumulate(node)
+
+    def _early(self, nodes: Sequence[Node]) -> Iterator[Node]:
+        """The first reduction of a row that is held, then the integers that are known without it.
+
+        Before, registers are wanted for what is on its way from memory; afterwards there is time to read
+        what elements are compared with. What has an address for each element, and what programs left in
+        parts, need many registers for a short time, and come as early.
+        """
+        columns = {node for node in nodes if "column" in self.lanes_of(node)}
+        late: set[Node] = set()
+        for node in nodes:
+            if self._runs_along(node) or not late.isdisjoint(node.operands):
+                late.add(node)
+        roots = [node for node in nodes if self._runs_along(node)][:1]
+        roots += [node for node in nodes if is_replicated(node, self.nodes)]
+        roots += [node for node in self._spread() if node not in late]
+        integers = [
+            node for node in nodes
+            if node not in late and node not in columns and kind_of(node.dtype) != "float"
+        ]  # fmt: skip
+        for wanted in (roots, integers):
+            needed = set(topological(wanted))
+            yield from (node for node in nodes if node in needed)
+
+    def _spread(self) -> Iterator[Node]:
+        """Reads along the columns of which neighbours do not lie side by side."""
+        for node, offset in accesses(self.kernel, self.schedule.rows, self.schedule.columns):
+            is_along = "column" in self.lanes_of(node) and is_read(node, self.kernel)
+            if is_along and not any(is_contiguous(offset, one) for one in (ROW, COLUMN)):
+                yield node
 
     def _row_index(self, block: str) -> None:
         if not self.schedule.rows:

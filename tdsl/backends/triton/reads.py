@@ -12,6 +12,7 @@ from keyword import kwlist
 from typing import Any
 
 from tdsl.backends.names import TRITON, Names, written
+from tdsl.backends.triton.beyond import lowest_or_highest
 from tdsl.backends.triton.literals import bare, literal
 from tdsl.fusion.kernel import Access, Kernel, access, offset_of
 from tdsl.fusion.offsets import COLUMN, ROW, START, accesses, base_of, located, places
@@ -37,7 +38,8 @@ RESERVED = frozenset(
 class Reads:
     """Lines under construction, and what is known of each node.
 
-    `fills` has the value of a node at lanes beyond the end, `varying` the lanes that its text has.
+    `fills` has the value of a node at lanes beyond the end, `varying` the lanes that its text has; `beyond`
+    has what a read is to be there, so that an extremum of it needs no mask.
     """
 
     kernel: Kernel
@@ -58,7 +60,9 @@ class Reads:
         )
         self.numbers = [name for name, _ in kernel.numbers]
         taken = {*RESERVED, *self.numbers, *(f"{name}_ptr" for name in self.pointers)}
+        self.is_held = schedule.kind == "whole"
         self.names = Names(taken, TRITON)
+        self.beyond = lowest_or_highest(self.nodes)
         self.by_rows = schedule.lanes != "columns"
         self.by_columns = schedule.lanes != "rows"
         # A column's offset grows beyond 32 bits where columns are not neighbours.
@@ -144,9 +148,10 @@ class Reads:
             scalar = not self.by_rows and "column" not in varies and "column" in lanes
             mask.append(self.limited(there) if scalar else there)
         self.varying[node] = lanes & self.own_lanes
-        other = bare(read.fill, node.dtype)
-        options = f", mask={' & '.join(mask)}, other={other}" if mask else ""
-        self.fills |= {(node, lane): read.fill for lane in LANES if f"{lane}_mask" in mask}
+        is_masked_by_lanes = all(part in ("row_mask", "column_mask") for part in mask)
+        fill = self.beyond.get(node, read.fill) if is_masked_by_lanes else read.fill
+        options = f", mask={' & '.join(mask)}, other={bare(fill, node.dtype)}" if mask else ""
+        self.fills |= {(node, lane): fill for lane in LANES if f"{lane}_mask" in mask}
         pointer = self.address(str(base["name"]), offset)
         self.text[node] = self.assign(node, f"tl.load({pointer}{options})")
 

@@ -14,7 +14,7 @@ from tdsl.backends.triton.literals import combined, identity, reduced, triton_dt
 from tdsl.backends.triton.online import Online
 from tdsl.backends.triton.values import FIRST
 from tdsl.fusion.kernel import Store, offset_of
-from tdsl.fusion.layout import is_replicated
+from tdsl.fusion.layout import PROGRAMS, is_replicated
 from tdsl.fusion.offsets import located
 from tdsl.fusion.online import streamed_passes
 from tdsl.ir.dtype import BOOL
@@ -45,8 +45,10 @@ class Streams(Online):
         if self.is_wide:
             lanes = f"tl.cast({lanes}, tl.int64)"
         self.line(f"column = {start} + {lanes}" if start else f"column = {lanes}")
-        is_short = self.schedule.kind == "whole"
-        end = self.names.count(self.schedule.columns, is_short=is_short)
+        end = self.names.count(self.schedule.columns, is_short=self.is_held)
+        if self.is_held and PROGRAMS not in self.schedule.columns:
+            # The block is the smallest that holds the row: half of it needs no mask.
+            self.line(f"tl.assume({end} >= BLOCK_COLUMNS // 2)")
         self.line(f"column_mask = column < {end}")
 
     def _tile_of_all(self) -> None:

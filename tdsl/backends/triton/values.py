@@ -7,6 +7,7 @@ loaded there, so that a reduction is masked only where it must be.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tdsl.backends.names import in_parentheses
+from tdsl.backends.triton.beyond import powered
 from tdsl.backends.triton.literals import (
     bare,
     converted,
@@ -36,14 +38,22 @@ from tdsl.ops import (
     cast,
     constant,
     cumsum,
+    equal,
+    greater,
+    greater_equal,
     index,
     input_,
+    less,
+    less_equal,
+    not_equal,
     numpy_dtype,
     recurrence,
     size_,
+    sum_,
     take,
 )
 
+COMPARISONS = (equal, greater, greater_equal, less, less_equal, not_equal)
 SCANS = {"cumprod": "product", "cummax": "larger", "logcumsumexp": "log_add_exp"}
 FIRST = {"argmax": "first_largest", "argmin": "first_smallest"}
 
@@ -94,7 +104,7 @@ class Values(Reads):
     # Arithmetic.
 
     def _pointwise(self, node: Node) -> None:
-        operands = [self.text[operand] for operand in node.operands]
+        operands = [self._operand(operand, node) for operand in node.operands]
         self.varying[node] = set().union(*(self.varying[operand] for operand in node.operands))
         if node.op is cast:
             text = converted(operands[0], node.operands[0].dtype, node.dtype)
@@ -102,6 +112,19 @@ class Values(Reads):
             text = spelled(node).format(*operands, **dict(node.attrs))
         self._note_fill(node)
         self.text[node] = text if text in operands else self.assign(node, text)
+
+    def _operand(self, x: Node, node: Node) -> str:
+        """The operand's expression; what is compared with the columns of a row that is held, in 32 bits."""
+        is_compared = node.op in COMPARISONS and any(
+            self._is_column(other) for other in node.operands
+        )
+        is_wide = x.dtype == I64 and x.op is not constant and "column" not in self.varying[x]
+        return f"in_32_bits({self.text[x]})" if is_compared and is_wide else self.text[x]
+
+    def _is_column(self, x: Node) -> bool:
+        """Whether a value is the place along a row that is held."""
+        is_short = self.is_held and not self.is_wide
+        return is_short and x.op is arange and x["axis"] in self.schedule.columns
 
     def _note_fill(self, node: Node) -> None:
         """What the value is beyond the last row or column, if all operands are known there."""
@@ -152,6 +175,9 @@ class Values(Reads):
             if (x, lane) not in self.fills
             or bare(self.fills[x, lane], x.dtype) != identity(node)
         }  # fmt: skip
+        base = powered(x) if node.op is sum_ else None
+        if base is not None and self.fills.get((base, "column")) == -math.inf:
+            unfilled.discard("column")
         masks = self.masks(unfilled)
         return f"tl.where({' & '.join(masks)}, {text}, {identity(node)})" if masks else text
 
