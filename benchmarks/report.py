@@ -25,9 +25,10 @@ Made by `python -m benchmarks report` from the files in benchmarks/results. Of a
 How it is measured: all variants in one process, on the same data, with as many threads as each takes by
 itself; results are checked against each other first; variants are timed in turn (A B C, A B C, ...), so
 that what slows the machine slows all, each after a rest in which the threads of the one before fall asleep;
-compiling is not timed; results are fresh arrays for everybody. Times are medians. The backward stage is the backward pass alone, from what the forward pass saved; of a loss it
-is the value and its gradients together. A ratio above 1 means that tdsl is faster. "A copy" is our own copy
-in C, by all threads, into a fresh array of NumPy, of as many bytes as the stage cannot avoid to move.
+compiling is not timed; results are fresh arrays for everybody. Times are medians. The backward stage is
+the backward pass alone, from what the forward pass saved; of a loss it is the value and its gradients
+together. A ratio above 1 means that tdsl is faster. "A copy" is our own copy in C, by all threads, into a
+fresh array of NumPy, of as many bytes as the stage cannot avoid to move.
 """
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "fused": ("The memory-bound library", "python -m benchmarks.fused --out benchmarks/results/fused.json"),
