@@ -1,10 +1,11 @@
 """Peak memory of forward and backward: `python -m benchmarks.memory [--only A,B] [--out FILE]`.
 
-For each function at 32 MB: the largest growth of the process while the forward pass, then the backward
-pass runs, beside the compulsory buffers: results and gradients (of a loss its gradients). tdsl fused and
-unfused, plain NumPy by hand, torch eager and torch.compile; no pages of earlier results are kept. Linux
-alone: it reads what the system counts, after one run that warms up. The last line says whether tdsl keeps
-within the compulsory buffers and a tenth.
+For each function at 32 MB: the most that the process has in memory while the forward pass, then the backward
+pass runs, beside the compulsory buffers: arguments, results, their cotangents and gradients (of a loss the
+arguments and their gradients). tdsl fused and unfused, plain NumPy by hand, torch eager and torch.compile; no
+pages of earlier results are kept. Linux alone: it reads what the system counts, after one run that warms up,
+and adds the arguments, which are there before. The last line says whether tdsl keeps within the compulsory
+buffers and a tenth.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def resident(kind: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def peak(prepare: Prepare) -> int:
+def growth(prepare: Prepare) -> int:
     """By how many bytes the process grows at most while both passes run."""
     prepare()()
     gc.collect()
@@ -50,7 +51,13 @@ def peak(prepare: Prepare) -> int:
     return grown
 
 
-def compulsory(data: Subject) -> int:
+def given(data: Subject) -> int:
+    """The bytes of the arguments, and of the cotangents of arrays: they are there before."""
+    arrays = data.arrays if data.is_loss else (*data.arrays, *data.cotangents)
+    return sum(int(x.nbytes) for x in arrays)
+
+
+def made(data: Subject) -> int:
     """The bytes of the results and of the gradients; of a loss its gradients."""
     arrays = dict(zip((p.name for p in data.found.graph.params), data.arrays, strict=True))
     gradients = sum(int(arrays[name].nbytes) for name in data.wrt)
@@ -60,10 +67,11 @@ def compulsory(data: Subject) -> int:
 def measure(case: Case, size: str) -> list[dict[str, Any]]:
     """A row for each variant."""
     function, data = subject(case, size)
-    least = compulsory(data)
+    there = given(data)
+    least = there + made(data)
     return [
         {"function": case.name, "size": size, "variant": variant.name, "bytes_compulsory": least,
-         "bytes_peak": (grown := peak(variant.prepare)), "ratio": grown / least}
+         "bytes_peak": (most := there + growth(variant.prepare)), "ratio": most / least}
         for variant in contenders(case, function, data, "backward", VARIANTS)
     ]  # fmt: skip
 
