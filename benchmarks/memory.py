@@ -1,11 +1,11 @@
 """Peak memory of forward and backward: `python -m benchmarks.memory [--only A,B] [--out FILE]`.
 
-For each function at 32 MB: the most that the process has in memory while the forward pass, then the backward
-pass runs, beside the compulsory buffers: arguments, results, their cotangents and gradients (of a loss the
-arguments and their gradients). tdsl fused and unfused, plain NumPy by hand, torch eager and torch.compile; no
-pages of earlier results are kept. Linux alone: it reads what the system counts, after one run that warms up,
-and adds the arguments, which are there before. The last line says whether tdsl keeps within the compulsory
-buffers and a tenth.
+For each function at 32 MB: the most that the process has in memory while the forward pass, then the
+backward pass runs, beside the compulsory buffers: arguments, results, their cotangents and gradients
+(of a loss the arguments and their gradients). tdsl fused and unfused, plain NumPy by hand, torch eager
+and torch.compile; no pages of earlier results are kept. Linux alone: it reads what the system counts,
+after one run that warms up, and adds the arguments, which are there before. The last line says whether
+tdsl keeps within the compulsory buffers and a tenth.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _memory(rows: Sequence[Row], folder: Path) -> Iterator[str]:
     label = "most memory of forward and backward over the compulsory buffers"
     pictures.shares(rows, names, label, folder / "benchmarks_memory.svg")
     yield "![Most memory over the compulsory buffers](benchmarks_memory.svg)\n"
-    yield "Most memory over the compulsory buffers, which are arguments, results, cotangents and gradients:\n"
+    yield "The most memory over that of arguments, results, cotangents and gradients:\n"
     yield _table(["", *names], lines)
 
 
