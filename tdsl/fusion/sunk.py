@@ -8,13 +8,13 @@ the result itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from tdsl.ir.function import Function, Result
+from tdsl.ir.function import Function
 from tdsl.ir.index_map import IndexMap, Piece
 from tdsl.ir.node import Node, topological
-from tdsl.ir.rewrite import keep
+from tdsl.ir.rewrite import keep, moved_origins
 from tdsl.ops import index
 from tdsl.ops.base import unique_axes
 from tdsl.ops.index_inverse import Inverse, invert
@@ -28,18 +28,23 @@ def sunk(function: Function) -> Function:
     for node in function.nodes():
         if node.op.family == "reduction" or not reduced.isdisjoint(node.operands):
             reduced.add(node)
-    return replace(function, results=tuple(_sunk(r, reduced) for r in function.results))
+    results, origins = [], dict(function.origins)
+    for result in function.results:
+        new, mapping = _sunk(result.node, reduced)
+        origins |= moved_origins(function.origins, new)
+        node = new.get(result.node, result.node)
+        results.append(replace(result, node=index(node, map=mapping) if mapping else node))
+    return replace(function, results=tuple(results), origins=origins)
 
 
-def _sunk(result: Result, reduced: Collection[Node]) -> Result:
-    if result.node.op.family != "pointwise":
-        return result
-    region = topological([result.node], stop=_Fixed())
+def _sunk(root: Node, reduced: Collection[Node]) -> tuple[Mapping[Node, Node], IndexMap | None]:
+    """What is computed where a moved value is, and how that is moved; nothing, if it does not move."""
+    region = topological([root], stop=_Fixed()) if root.op.family == "pointwise" else []
     for node in region:
         inverse = _inverse(node) if node.op is index and node in reduced else None
         if inverse is not None:
-            return replace(result, node=_moved(region, node, inverse))
-    return result
+            return _moved(region, node, inverse), node["map"]
+    return {}, None
 
 
 class _Fixed:
@@ -59,8 +64,8 @@ def _inverse(node: Node) -> Inverse | None:
     return inverse if is_one else None
 
 
-def _moved(region: Sequence[Node], moved: Node, inverse: Inverse) -> Node:
-    """The last node of a region, computed where a moved node's operand is, and moved in its stead."""
+def _moved(region: Sequence[Node], moved: Node, inverse: Inverse) -> Mapping[Node, Node]:
+    """The nodes of a region, computed where a moved node's operand is."""
     new: dict[Node, Node] = {}
     for node in region:
         if node.op.family == "pointwise":
@@ -71,4 +76,4 @@ def _moved(region: Sequence[Node], moved: Node, inverse: Inverse) -> Node:
             exprs = tuple((axis, expr) for axis, expr in inverse.exprs if axis in node.axes)
             axes = unique_axes(*(sorted(index_axes(expr), key=str) for _, expr in exprs))
             new[node] = read(node, IndexMap(axes, (Piece(exprs),)))
-    return index(new[region[-1]], map=moved["map"])
+    return new
