@@ -25,7 +25,7 @@ from tdsl.fusion.offsets import is_flat, is_strided, ordered, streamed, traffic
 from tdsl.fusion.pressure import kept_values, runs_along
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
-from tdsl.ops import log1p
+from tdsl.ops import log1p, take
 
 Lanes = Literal["rows", "columns", "both"]
 Columns = Literal["none", "whole", "tiled", "looped"]
@@ -152,6 +152,8 @@ def _pointwise(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
     warps = 8 if any(node.op.name in SLOW and node.axes for node in kernel.nodes()) else 4
     least = TILE * warps // 4
     tile = _power(TRAFFIC // traffic(kernel), least, 4 * TILE)
+    if any(node.op is take for node in kernel.nodes()) and (crossed or traffic(kernel) > 16):
+        warps = 8  # addresses and indices of 64 bits: four elements for each lane
     if crossed and not layout.columns:
         is_much = traffic(kernel) >= MUCH or any(node.op is log1p for node in kernel.nodes())
         warps = 8 if is_much else warps
