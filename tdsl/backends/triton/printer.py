@@ -150,8 +150,8 @@ class _Printer(Streams):
         """The first reduction of a row that is held, then the integers that are known without it.
 
         Before, registers are wanted for what is on its way from memory; afterwards there is time to read
-        what elements are compared with. What has an address for each element, and what programs left in
-        parts, need many registers for a short time, and come as early.
+        what elements are compared with. What has an address for each element and is reduced, and what
+        programs left in parts, need many registers for a short time, and come as early.
         """
         columns = {node for node in nodes if "column" in self.lanes_of(node)}
         late: set[Node] = set()
@@ -160,7 +160,8 @@ class _Printer(Streams):
                 late.add(node)
         roots = [node for node in nodes if self._runs_along(node)][:1]
         roots += [node for node in nodes if is_replicated(node, self.nodes)]
-        roots += [node for node in self._spread() if node not in late]
+        reduced = set(topological(node for node in nodes if self._runs_along(node)))
+        roots += [node for node in self._spread() if node not in late and node in reduced]
         integers = [
             node for node in nodes
             if node not in late and node not in columns and kind_of(node.dtype) != "float"
