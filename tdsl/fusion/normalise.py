@@ -15,7 +15,7 @@ from tdsl.errors import InternalError
 from tdsl.fusion.facts import facts_of, with_facts
 from tdsl.fusion.lower import lowered
 from tdsl.fusion.nested import nested
-from tdsl.fusion.sunk import sunk
+from tdsl.fusion.sunk import NOT_ARITHMETIC, sunk
 from tdsl.ir.dtype import BOOL, I64
 from tdsl.ir.function import Function, Result, Shape, unit_free
 from tdsl.ir.index_map import Condition, IndexMap, Piece
@@ -225,7 +225,7 @@ def _read(x: Node, axes: tuple[Axis, ...], piece: Piece) -> Node:
     """`x` at the piece's places: arithmetic is done on what is read, not read when it is done."""
     moved = {axis for axis, _ in piece.exprs}
     new: dict[Node, Node] = {}
-    for node in topological([x], stop=_Fixed()):
+    for node in topological([x], stop=NOT_ARITHMETIC):
         if not moved.intersection(node.axes):
             new[node] = node
         elif node.op.family == "pointwise":
@@ -235,13 +235,6 @@ def _read(x: Node, axes: tuple[Axis, ...], piece: Piece) -> Node:
         else:
             new[node] = _placed_read(node, axes, piece)
     return new[x]
-
-
-class _Fixed:
-    """The nodes below which a read does not go."""
-
-    def __contains__(self, node: object) -> bool:
-        return isinstance(node, Node) and node.op.family != "pointwise"
 
 
 def _moved_take(node: Node, axes: tuple[Axis, ...], piece: Piece) -> Node:
@@ -282,7 +275,7 @@ def _gathered(x: Node, at: Node, axis: Axis) -> Node:
     if axis in x.axes and x.op.family != "pointwise" and x.op is not arange:
         return _taken(x, at, axis)
     new: dict[Node, Node] = {}
-    for node in topological([x], stop=_Fixed()):
+    for node in topological([x], stop=NOT_ARITHMETIC):
         if axis not in node.axes:
             new[node] = node
         elif node.op.family == "pointwise":

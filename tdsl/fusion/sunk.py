@@ -22,6 +22,17 @@ from tdsl.ops.index_map import read
 from tdsl.ops.index_values import index_axes
 
 
+class _Fixed:
+    """All nodes but arithmetic."""
+
+    def __contains__(self, node: object) -> bool:
+        return isinstance(node, Node) and node.op.family != "pointwise"
+
+
+NOT_ARITHMETIC = _Fixed()
+"""What a walk down from a value stops at."""
+
+
 def sunk(function: Function) -> Function:
     """The Function with index maps moved to the end of its results."""
     reduced: set[Node] = set()
@@ -39,19 +50,12 @@ def sunk(function: Function) -> Function:
 
 def _sunk(root: Node, reduced: Collection[Node]) -> tuple[Mapping[Node, Node], IndexMap | None]:
     """What is computed where a moved value is, and how that is moved; nothing, if it does not move."""
-    region = topological([root], stop=_Fixed()) if root.op.family == "pointwise" else []
+    region = topological([root], stop=NOT_ARITHMETIC) if root.op.family == "pointwise" else []
     for node in region:
         inverse = _inverse(node) if node.op is index and node in reduced else None
         if inverse is not None:
             return _moved(region, node, inverse), node["map"]
     return {}, None
-
-
-class _Fixed:
-    """Where arithmetic begins."""
-
-    def __contains__(self, node: object) -> bool:
-        return isinstance(node, Node) and node.op.family != "pointwise"
 
 
 def _inverse(node: Node) -> Inverse | None:
