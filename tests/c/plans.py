@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tdsl.backends.c import execute, loops, module, passes, printer, schedule, tiles
 from tdsl.backends.c.execute import Executable
+from tdsl.ir.dtype import DTYPES
+from tdsl.ops import numpy_dtype
 from tests.processor import Executor
 
 SMALL = {
@@ -41,3 +45,10 @@ C = Executor(
     "c", lambda plan, sizes, arrays: Executable(plan, sizes, arrays).run, small_blocks, shared
 )
 run_plan, assert_plan_is_right = C.run_plan, C.assert_plan_is_right
+
+
+def assert_drawn_is_right(found: Any, shapes: Sequence[tuple[int, ...]], dtype: str) -> None:
+    """What was lowered for arguments of these shapes gives the interpreter's results on random ones."""
+    rng, own = np.random.default_rng(0), numpy_dtype(DTYPES[dtype])
+    arrays = [rng.uniform(-1, 1, shape).astype(own) for shape in shapes]
+    assert_plan_is_right(found.graph, found.sizes, arrays, dtype)
