@@ -58,7 +58,7 @@ def layout_of(
             reason = one
     last = _innermost(nodes)
     final = _is_final(reductions, own)
-    found = [one for one in found if not (final and _is_narrow(one, last) and not one.crossed)]
+    found = [one for one in found if not (final and _is_narrow(one, last))]
     if not found:
         return reason
     return min(found, key=lambda one: (*_narrowness(one, last), len(one.crossed)))
@@ -74,17 +74,19 @@ def _is_narrow(layout: Layout, last: Axis | None) -> bool:
 
 
 def _is_final(reductions: Sequence[Node], nodes: Sequence[Node]) -> bool:
-    """Whether reductions can run across rows: nothing along what they reduce waits for them."""
-    axes = {axis for node in reductions for axis in node["axes"]}
-    late = set(reductions)
-    for node in topological(nodes, stop=late):
-        if node not in late and any(operand in late for operand in node.operands):
-            late.add(node)
-    after = late - set(reductions)
-    waits = any(axes & set(along(node)) for node in after) or any(
-        operand in late for node in reductions for operand in node.operands
-    )
-    return bool(reductions) and all(n.op.name in CROSSING for n in reductions) and not waits
+    """Whether reductions can run across rows: nothing along what one reduces waits for it."""
+    reduced: dict[Node, frozenset[Axis]] = {
+        node: frozenset(node["axes"]) for node in reductions
+    }  # by what each value waits for
+    for node in topological(nodes, stop=set(reductions)):
+        if node not in reduced:
+            waits = (reduced.get(operand, frozenset()) for operand in node.operands)
+            reduced[node] = frozenset().union(*waits)
+    after = [node for node in reduced if node not in reductions]
+    waits_along = any(reduced[node] & set(along(node)) for node in after)
+    chained = any(reduced.get(operand) for node in reductions for operand in node.operands)
+    are_partial = all(node.op.name in CROSSING for node in reductions)
+    return bool(reductions) and are_partial and not waits_along and not chained
 
 
 def _innermost(nodes: Sequence[Node]) -> Axis | None:
