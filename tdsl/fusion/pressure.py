@@ -2,7 +2,8 @@
 
 In: a `Kernel`. Out: how many values of a row wait at once. Between: a value that is known before a
 reduction and used after it stays in registers meanwhile; what is computed between two reductions is
-computed element by element, so that it needs few.
+computed element by element, so that it needs few. Which place along the row equals a value takes none:
+places are compared in parts, few of which differ within a lane.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from tdsl.fusion.layout import along, is_replicated
 from tdsl.fusion.offsets import COLUMN, accesses, is_contiguous, is_read, ordered
 from tdsl.ir.dtype import F64, I64
 from tdsl.ir.node import Node
+from tdsl.ops import arange, equal
 
 STREAMED, SPREAD = 0.5, 1.25
 """How much of a value from memory is there before it is needed, because loads are issued early: of one
 that lies contiguous, and of one that has an address for each element."""
-
 
 SCANNED = 4
 """Values that wait in a running reduction beside its operand: parts of it, and what follows from them."""
@@ -33,17 +34,21 @@ def runs_along(node: Node, kernel: Kernel) -> bool:
     return not is_replicated(node, kernel.nodes())
 
 
-def kept_values(kernel: Kernel) -> float:
+def kept_values(kernel: Kernel, *, is_whole: bool = True) -> float:
     """How many values of 32 bits wait for each element of a row, at the worst of the reductions.
 
     Values are made in the order of `kernel.nodes()`; what is the same for every walked row, and sums
-    across rows, are there all the time.
+    across rows, are there all the time. Of a row that is held whole places are compared in parts.
     """
     rows, columns = set(kernel.layout.rows), set(kernel.layout.columns)
     crossed = kernel.layout.crossed
     nodes = kernel.nodes()
     last = _last_uses(kernel, nodes)
-    long = [node for node in nodes if columns & set(node.axes) and node not in crossed]
+    known = _sought_places(kernel) if is_whole else []
+    long = [
+        node for node in nodes
+        if columns & set(node.axes) and node not in crossed and node not in known
+    ]  # fmt: skip
     still = [node for node in long if crossed and not rows & set(node.axes)]
     place = {node: number for number, node in enumerate(nodes)}
     waiting = [
@@ -55,6 +60,23 @@ def kept_values(kernel: Kernel) -> float:
     loads = [node for node in long if node not in still and is_read(node, kernel)]
     always = _weight(sums) + _weight(_frontier(still)) + max(1.0, _loaded(kernel, loads))
     return max(waiting, default=0.0) + always
+
+
+def _sought_places(kernel: Kernel) -> list[Node]:
+    """The places along a row that are only asked whether they equal a value of the row."""
+    columns, memory = set(kernel.layout.columns), {read.node for read in kernel.reads}
+    nodes = kernel.nodes()
+
+    def is_sought(node: Node, place: Node) -> bool:
+        others = [operand for operand in node.operands if operand is not place]
+        return node.op is equal and not any(columns & set(o.axes) for o in others)
+
+    places = [node for node in nodes if node.op is arange and columns & set(node.axes)]
+    return [
+        place for place in places
+        if all(is_sought(node, place) for node in nodes if place in used(node, memory))
+        and all(store.node is not place for store in kernel.stores)
+    ]  # fmt: skip
 
 
 def _loaded(kernel: Kernel, loads: Sequence[Node]) -> float:

@@ -23,6 +23,7 @@ from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.offsets import is_flat, is_strided, ordered, streamed, traffic
 from tdsl.fusion.pressure import kept_values, runs_along
+from tdsl.ir.dtype import BOOL
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
 from tdsl.ops import log1p, take
@@ -46,8 +47,14 @@ TRAFFIC = 8192
 """The bytes that a program of a pointwise kernel moves."""
 WARP = 512
 """Elements for each warp: sixteen a lane, two accesses of 16 bytes in bf16."""
+MOST_WARPS = 32
+"""Warps of a program, which leave 64 registers for each lane."""
 MUCH = 40
 """Bytes that are moved for each element of a sum over rows of which a lane holds half as many."""
+CONDITIONS = 3
+"""Conditions of each element of a sum over rows of which a lane holds half as many: it has 7 predicates."""
+KEPT = 4
+"""Values for each element of short rows with conditions of which a lane holds half as many."""
 SLOW = ("sin", "cos", "tan", "pow")
 """Functions of a hundred instructions and more: fewer elements a lane keep the code short."""
 STAGED = 49152
@@ -125,14 +132,17 @@ def choose(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
     if rows and not crossed and is_strided(kernel, rows, columns):
         return _strided(kernel, rows, columns, length)
     block = _power(length, 1, WHOLE_LIMIT)
-    if length > block or not _fits(kernel, block):
-        warps = 16 if kept_values(kernel) > MANY else 8
+    kept = kept_values(kernel)
+    if length > block or block * kept > REGISTERS:
+        warps = 16 if kept_values(kernel, is_whole=False) > MANY else 8
         return Schedule(rows, columns, "columns", "looped", crossed, 1, BLOCK, warps)
     is_short = bool(rows) and block <= SHORT_ROW
     block_rows = max(1, 2 * SHORT_ROW // block) if is_short else 1
     # Where each of many rows takes all registers, addresses need lanes.
-    is_full = bool(rows) and block * kept_values(kernel) >= REGISTERS
-    warps = 4 if is_short else _warps(WHOLE_LIMIT if is_full else block)
+    is_full = bool(rows) and block * kept >= REGISTERS
+    warps = _warps(WHOLE_LIMIT if is_full else block)
+    if is_short:
+        warps = 8 if kept >= KEPT and _conditions(kernel) else 4
     lanes: Lanes = "both" if block_rows > 1 else "columns"
     is_ahead = crossed and block_rows * block * streamed(kernel) <= STAGED
     stages = 2 if is_ahead else 1
@@ -143,6 +153,12 @@ def _is_total(node: Node, kernel: Kernel) -> bool:
     """Whether a reduction across rows takes in the columns, too: tiles of them would leave more parts."""
     is_crossed = node in kernel.layout.crossed and not node.axes
     return is_crossed and bool(set(kernel.layout.columns) & set(node.operands[0].axes))
+
+
+def _conditions(kernel: Kernel) -> int:
+    """How many conditions each element has."""
+    columns = set(kernel.layout.columns or kernel.layout.rows)
+    return sum(node.dtype == BOOL and columns <= set(node.axes) for node in kernel.nodes())
 
 
 def _pointwise(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
@@ -156,7 +172,7 @@ def _pointwise(kernel: Kernel, sizes: Callable[[Size], int]) -> Schedule:
         warps = 8  # addresses and indices of 64 bits: four elements for each lane
     if crossed and not layout.columns:
         is_much = traffic(kernel) >= MUCH or any(node.op is log1p for node in kernel.nodes())
-        warps = 8 if is_much else warps
+        warps = 8 if is_much or _conditions(kernel) >= CONDITIONS else warps
         return Schedule(everything, (), "rows", "none", True, tile, 1, warps, 3)
     if not crossed and is_flat(kernel, everything):
         return Schedule((), everything, "columns", "tiled", False, 1, tile, warps)
@@ -178,17 +194,12 @@ def _strided(
 ) -> Schedule:
     """Neighbours in memory are rows: programs hold some whole, or stream what is reduced of more."""
     block = _power(length, 1, length)
-    if _fits(kernel, NEIGHBOURS * block):
+    if NEIGHBOURS * block * kept_values(kernel) <= REGISTERS:
         block_rows = max(NEIGHBOURS, 2 * SHORT_ROW // block)
         warps = max(4, _warps(block_rows * block))
         return Schedule(rows, columns, "both", "whole", False, block_rows, block, warps)
     block = _power(length, 1, min(64, BLOCK))
     return Schedule(rows, columns, "both", "looped", False, 2048 // block, block, 4)
-
-
-def _fits(kernel: Kernel, block: int) -> bool:
-    """Whether the registers hold a row: what waits for a reduction, and what is being computed."""
-    return block * kept_values(kernel) <= REGISTERS
 
 
 def _power(count: int, least: int, most: int) -> int:
@@ -201,4 +212,4 @@ def _power(count: int, least: int, most: int) -> int:
 
 def _warps(block: int) -> int:
     """One warp for each 512 elements of a row."""
-    return min(max(block // WARP, 1), 32)
+    return min(max(block // WARP, 1), MOST_WARPS)

@@ -12,6 +12,7 @@ from tdsl.kernels import activations, losses, norms, optimizers, rope, softmax
 X, W = "bf16[8192, 4096]", "bf16[4096]"
 LONG = "bf16[65536, 4096]"
 LABELS = "i64[8192]"
+VOCABULARY = "bf16[8192, 32768]"
 STATE = "f32[8192, 4096]"
 Row = tuple[str, Any, tuple[str, ...], dict[str, Any], float, int, int]
 ROWS: list[Row] = [
@@ -29,6 +30,8 @@ ROWS: list[Row] = [
     ("layer_norm, fewer rows", norms.layer_norm, (X, W, W), {}, 1.06, 1, 3),
     ("rope", rope.rope, ("bf16[8, 1024, 4096]", "bf16[1024, 2048]", "bf16[1024, 2048]"), {"grad": "x"}, 1.0, 1, 2),
     ("cross_entropy", losses.cross_entropy, (X, LABELS), {}, 1.01, 3, 3),
+    ("cross_entropy, long rows", losses.cross_entropy, (VOCABULARY, LABELS), {}, 1.01, 3, 3),
+    ("cross_entropy, of any length", losses.cross_entropy, ("f32[8192, 32001]", LABELS), {}, 1.01, 3, 3),
     ("kl_div", losses.kl_div, (X, X), {}, 1.01, 2, 2),
     ("jsd", losses.jsd, (X, X), {}, 1.01, 2, 2),
     ("mse", losses.mse, (X, X), {}, 1.01, 2, 2),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -18,8 +18,8 @@ import tdsl
 from tdsl.backends.triton.ahead import multiprocessors, requests
 from tdsl.backends.triton.aot import Request
 from tdsl.backends.triton.module import print_plan
-from tdsl.fusion.kernel import Kernel, Stage
-from tdsl.fusion.plan import Plan, make_plan
+from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.plan import Plan
 from tdsl.fusion.schedule import Schedule
 from tests.kernels.reference import ROWS, Row
 
@@ -35,6 +35,9 @@ LARGE: Mapping[str, Mapping[int, int]] = {
 }
 IMAGES = {2: 32, 6: 96, 3: 16, 4: 16}
 TARGETS = ("sm_80", "sm_100", "gfx942")
+Work = Literal["forward", "training"]
+WORKS: tuple[Work, ...] = ("forward", "training")
+"""A call without gradients, and one with them: what it saves, or a loss's gradients, and its backward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,12 @@ class Case:
     """One function, one way: `variant` is a target, or `f32` or `unaligned` for sm_90."""
 
     row: Row
-    stage: Stage
+    work: Work
     variant: str = "sm_90"
 
     @property
     def id(self) -> str:
-        return f"{self.row.id}-{self.stage}-{self.variant}"
+        return f"{self.row.id}-{self.work}-{self.variant}"
 
     @property
     def target(self) -> str:
@@ -74,17 +77,16 @@ def representatives() -> list[Row]:
 
 
 def cases(rows: Sequence[Row]) -> list[Case]:
-    """Forward and backward of each row, compiled for sm_90 with aligned bf16."""
-    return [Case(row, stage) for row in rows for stage in STAGES]
+    """Each row with and without gradients, compiled for sm_90 with aligned bf16."""
+    return [Case(row, work) for row in rows for work in WORKS]
 
 
 def others(rows: Sequence[Row], day: int = 0, days: int = 1) -> list[Case]:
     """The same in all other ways, parted among so many days by their names."""
-    plain = [Case(case.row, case.stage, variant) for case in cases(rows) for variant in VARIANTS]
+    plain = [Case(case.row, case.work, variant) for case in cases(rows) for variant in VARIANTS]
     return [case for case in plain if (crc32(case.id.encode()) + day) % days == 0]
 
 
-STAGES: tuple[Stage, Stage] = ("forward", "backward")
 VARIANTS = (*TARGETS, "f32", "unaligned")
 
 
@@ -117,24 +119,24 @@ def _lowered(row: int, dtype: str, sizes: tuple[tuple[int, int], ...], *, grad: 
 
 
 def planned(
-    row: Row, stage: Stage, dtype: str = "bf16", sizes: Mapping[int, int] | None = None
-) -> tuple[Plan, Mapping[str, int]]:
-    """The plan of the function or of its derivative, and the sizes."""
+    row: Row, work: Work, dtype: str = "bf16", sizes: Mapping[int, int] | None = None
+) -> tuple[list[Plan], Mapping[str, int]]:
+    """The plans that a call runs, in order, and the sizes."""
     given = tuple((sizes or {}).items())
-    lowered = _lowered(ROWS.index(row), dtype, given, grad=stage == "backward")
-    graph = lowered.backward if stage == "backward" else lowered.graph
-    return make_plan(graph, stage), lowered.sizes
+    lowered = _lowered(ROWS.index(row), dtype, given, grad=work == "training")
+    return [one.plan for one in lowered.reports], lowered.sizes
 
 
 def kernels(case: Case, sizes: Mapping[int, int] | None = None) -> list[Made]:
     """The kernels of a case, in order."""
     dtype, aligned = "f32" if case.variant == "f32" else "bf16", case.variant != "unaligned"
-    plan, known = planned(case.row, case.stage, dtype, sizes)
-    module = print_plan(plan, known, multiprocessors(case.target))
-    asked = requests(plan, known, case.target, aligned=aligned)
-    return [
-        Made(f"{case.id}-{number}", kernel, schedule, request, aligned)
-        for number, (kernel, (_, schedule), request) in enumerate(
-            zip(plan.kernels, module.kernels, asked, strict=True)
-        )
-    ]
+    plans, known = planned(case.row, case.work, dtype, sizes)
+    found: list[Made] = []
+    for plan in plans:
+        schedules = [
+            how for _, how in print_plan(plan, known, multiprocessors(case.target)).kernels
+        ]
+        asked = requests(plan, known, case.target, aligned=aligned)
+        for kernel, how, request in zip(plan.kernels, schedules, asked, strict=True):
+            found.append(Made(f"{case.id}-{len(found)}", kernel, how, request, aligned))
+    return found

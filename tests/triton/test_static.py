@@ -22,17 +22,21 @@ from tdsl.backends.triton.ahead import multiprocessors, requests
 from tdsl.backends.triton.aot import Compiled, compile_many
 from tdsl.backends.triton.machine_code import MachineCode
 from tdsl.backends.triton.module import print_plan
-from tdsl.fusion.kernel import access
+from tdsl.fusion.kernel import Kernel, access
 from tdsl.fusion.layout import PROGRAMS
-from tdsl.fusion.offsets import COLUMN, accesses, is_contiguous
+from tdsl.fusion.offsets import COLUMN, ROW, accesses, is_contiguous
 from tdsl.fusion.plan import make_plan
 from tdsl.fusion.schedule import Schedule
 from tdsl.ir.dtype import F64, item_bytes
+from tdsl.ir.node import Node
+from tdsl.ir.size import Size
 from tdsl.ops import index, take
 from tests.kernels.reference import ROWS, Row
 from tests.triton.large import (
+    WORKS,
     Case,
     Made,
+    Work,
     cases,
     is_image,
     kernels,
@@ -217,6 +221,33 @@ def risen(key: str, golden: Mapping[str, Any], found: Mapping[str, Any]) -> Iter
                 yield f"{key}: {what} {old} -> {new}"
 
 
+# The layouts.
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_neighbours_in_memory_are_neighbours_in_a_program(row: Row) -> None:
+    _, sizes = planned(row, "training")
+    for made in kernels(Case(row, "training")):
+        own = own_accesses(made.kernel, made.schedule)
+        assert [node for node, offset in own if not beside(offset, made.schedule, sizes)] == []
+
+
+def own_accesses(kernel: Kernel, schedule: Schedule) -> list[tuple[Node, Size]]:
+    """The accesses that each element of a kernel has of its own, where it counts rows and columns."""
+    if schedule.flat or len(axes := {*schedule.rows, *schedule.columns}) == 1:
+        return []
+    places = accesses(kernel, schedule.rows, schedule.columns)
+    return [(node, at) for node, at in places if set(node.axes) >= axes and node.op is not take]
+
+
+def beside(offset: Size, schedule: Schedule, sizes: Mapping[str, int]) -> bool:
+    """Whether a row or a column that a program holds beside another is the next element."""
+    here = {**sizes, str(PROGRAMS): 16, str(ROW): 1024, str(COLUMN): 1024}
+    counters = {"rows": (ROW,), "columns": (COLUMN,), "both": (ROW, COLUMN)}[schedule.lanes]
+    start = offset.evaluate(here)
+    return any(offset.evaluate({**here, str(one): 1025}) - start == 1 for one in counters)
+
+
 # The texts.
 
 ROW_COUNTS = (0, 1, 16, 17)
@@ -234,16 +265,19 @@ def of_rows() -> list[Row]:
     ]  # fmt: skip
 
 
-def printed(row: Row, stage: Any, rows: int, length: int) -> tuple[str, Any]:
-    """The text, and what else a compiled kernel depends on."""
+def printed(row: Row, work: Work, rows: int, length: int) -> list[tuple[str, Any]]:
+    """The text of each plan, and what else a compiled kernel depends on."""
     places = ROWS_AND_LENGTHS[row.file]
-    plan, sizes = planned(row, stage, "bf16", dict(zip(places, (rows, length), strict=True)))
-    module = print_plan(plan, sizes, multiprocessors("sm_90"))
-    return module.source, [
-        (p.constants, s.warps, s.stages)
-        for p, s in module.kernels
-        if not _is_across(s, sizes, rows)
-    ]
+    plans, sizes = planned(row, work, "bf16", dict(zip(places, (rows, length), strict=True)))
+    modules = [print_plan(plan, sizes, multiprocessors("sm_90")) for plan in plans]
+    return [
+        (module.source, [
+            (p.constants, s.warps, s.stages)
+            for p, s in module.kernels
+            if not _is_across(s, sizes, rows)
+        ])
+        for module in modules
+    ]  # fmt: skip
 
 
 def _is_across(schedule: Schedule, sizes: Mapping[str, int], rows: int) -> bool:
@@ -252,19 +286,19 @@ def _is_across(schedule: Schedule, sizes: Mapping[str, int], rows: int) -> bool:
     return not schedule.flat and any(axis.evaluate(sizes) == rows for axis in axes)
 
 
-@pytest.mark.parametrize("stage", ["forward", "backward"])
+@pytest.mark.parametrize("work", WORKS)
 @pytest.mark.parametrize("row", of_rows(), ids=lambda row: row.id)
-def test_the_number_of_rows_decides_nothing(row: Row, stage: Any) -> None:
-    first, *others = [printed(row, stage, rows, 4096) for rows in ROW_COUNTS]
+def test_the_number_of_rows_decides_nothing(row: Row, work: Work) -> None:
+    first, *others = [printed(row, work, rows, 4096) for rows in ROW_COUNTS]
     assert all(other == first for other in others)
 
 
-@pytest.mark.parametrize("stage", ["forward", "backward"])
+@pytest.mark.parametrize("work", WORKS)
 @pytest.mark.parametrize("row", of_rows(), ids=lambda row: row.id)
-def test_few_texts_serve_all_lengths(row: Row, stage: Any) -> None:
-    found = [printed(row, stage, 100, length) for length in LENGTHS]
-    assert len({text for text, _ in found}) <= 3
-    assert len({repr(one) for one in found}) <= 4
+def test_few_texts_serve_all_lengths(row: Row, work: Work) -> None:
+    for found in zip(*(printed(row, work, 100, length) for length in LENGTHS), strict=True):
+        assert len({text for text, _ in found}) <= 3
+        assert len({repr(one) for one in found}) <= 4
 
 
 BEYOND = {
@@ -275,11 +309,11 @@ BEYOND = {
 }
 
 
-@pytest.mark.parametrize("stage", ["forward", "backward"])
-def test_more_elements_than_32_bits_count(stage: Any) -> None:
+@pytest.mark.parametrize("work", WORKS)
+def test_more_elements_than_32_bits_count(work: Work) -> None:
     wanted = [row for row in representatives() if row.name in BEYOND]
     wanted += [row for row in ROWS if row.name == "softmax" and row.static]
-    made = [one for row in wanted for one in kernels(Case(row, stage), BEYOND[row.name])]
+    made = [one for row in wanted for one in kernels(Case(row, work), BEYOND[row.name])]
     found = compile_many([one.request for one in made])
     assert not [one.id for one, compiled in zip(made, found, strict=True) if compiled.spills]
     counted = [one for one in made if "walked" not in one.id and one.schedule.columns]

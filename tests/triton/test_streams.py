@@ -87,3 +87,13 @@ def test_how_often_a_row_is_streamed(name: str) -> None:
     found = lowered(body, "f32", ("f32[16, 131072]", "f32[131072]"))
     text = print_plan(make_plan(found.graph), found.sizes, 132).source
     assert text.count("for start in") == times
+
+
+def test_labels_of_rows_that_take_all_lanes() -> None:
+    """Places are compared with labels in parts, all of which decide."""
+    labels = np.array([0b10_1101_0110_1101, 20000, -100])
+    logits = np.linspace(-3, 3, labels.size * 20001, dtype=np.float32).reshape(labels.size, 20001)
+    loss = tdsl.value_and_grad(tdsl.kernels.losses.cross_entropy, wrt="logits")
+    found = loss.lower("f32[3, 20001]", "i64[3]")
+    assert "is_at(" in found.kernels[1].source
+    assert_plan_is_right(found.graph, found.sizes, [logits, labels], "f32")

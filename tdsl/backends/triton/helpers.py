@@ -37,6 +37,13 @@ def in_32_bits(x):
     """x; what lies beyond all places along a row that is held stays beyond them."""
     return tl.cast(tl.minimum(tl.maximum(x, -1), 2147483647), tl.int32)
 ''',
+    "is_at": '''
+def is_at(a, b):
+    """a == b, in parts that the places of a lane share, or that are known: a place takes a register."""
+    same = (a // 8192 == b // 8192) & (a // 4096 % 2 == b // 4096 % 2)
+    same = same & (a // 1024 % 4 == b // 1024 % 4) & (a // 8 % 128 == b // 8 % 128)
+    return same & (a // 4 % 2 == b // 4 % 2) & (a % 4 == b % 4)
+''',
     "finite_or_zero": '''
 def finite_or_zero(x):
     """x; 0 where it is infinite."""

@@ -6,14 +6,14 @@ Between: one statement for each value, named as in the tdsl source; rows are cou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tdsl.backends.triton.forms import with_forms
 from tdsl.backends.triton.helpers import called
 from tdsl.backends.triton.literals import identity, kind_of
 from tdsl.backends.triton.streams import Streams
-from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.kernel import Kernel, Store
 from tdsl.fusion.layout import is_replicated
 from tdsl.fusion.offsets import COLUMN, ROW, accesses, is_contiguous, is_read
 from tdsl.fusion.schedule import MOST_PARTS, Schedule
@@ -132,19 +132,55 @@ class _Printer(Streams):
     def _body(self) -> None:
         if self.schedule.kind == "looped":
             self._looped()
+            self._add_up(node for node in self.crossed if node.operands[0] in self.text)
+            return
+        if not self.schedule.walked:
+            self._column_index()
+        own = [node for node in self.nodes if node not in self.crossed]
+        stores = [store for store in self.kernel.stores if not store.share]
+        rows = [store for store in stores if not self._is_long(store.node)]
+        elements = [store for store in stores if self._is_long(store.node)]
+        if self.schedule.kind == "whole":
+            self.emit(self._early(own))
+        if self.is_held and not self.by_rows and not any(self._spread()):
+            self._held(own, rows, elements)
         else:
-            if not self.schedule.walked:
-                self._column_index()
-            own = [node for node in self.nodes if node not in self.crossed]
-            if self.schedule.kind == "whole":
-                self.emit(self._early(own))
-            self.emit(own)
-            stores = [store for store in self.kernel.stores if not store.share]
             # Values of elements first: they hold the most registers.
-            self._stores(sorted(stores, key=lambda s: "column" not in self.lanes_of(s.node)))
-        for node in self.crossed:
-            if node in self.carries and node.operands[0] in self.text:
+            self.emit(own)
+            self._stores([*elements, *rows])
+            self._add_up(self.crossed)
+
+    def _held(self, own: Sequence[Node], rows: Sequence[Store], elements: Sequence[Store]) -> None:
+        """What is wanted of a row that is held whole and lies contiguous, so that addresses are few.
+
+        Nothing of the row waits while its elements take them, and a value of an element is stored as soon
+        as it is made; but nothing is loaded after a store, for which it might have to wait.
+        """
+        long = [node for node in self.crossed if self._is_long(node.operands[0])]
+        short = [node for node in self.crossed if node not in long]
+        self._make([*(store.node for store in rows), *(node.operands[0] for node in short)], own)
+        self._stores(rows)
+        self._add_up(short)
+        loads = [node for node in own if self._is_long(node) and is_read(node, self.kernel)]
+        for store in elements:
+            self._make([store.node], own)
+            self._make(loads, own)
+            self._stores([store])
+        self._make([node.operands[0] for node in long], own)
+        self._add_up(long)
+
+    def _add_up(self, sums: Iterable[Node]) -> None:
+        for node in sums:
+            if node in self.carries:
                 self._accumulate(node)
+
+    def _make(self, wanted: Sequence[Node], own: Sequence[Node]) -> None:
+        """Append what is not known yet of these values and what they are made of."""
+        needed = set(topological(wanted))
+        self.emit(node for node in own if node in needed)
+
+    def _is_long(self, node: Node) -> bool:
+        return "column" in self.lanes_of(node)
 
     def _early(self, nodes: Sequence[Node]) -> Iterator[Node]:
         """The first reduction of a row that is held, then the integers that are known without it.

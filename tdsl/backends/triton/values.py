@@ -29,6 +29,7 @@ from tdsl.backends.triton.literals import (
 from tdsl.backends.triton.reads import LANES, Reads
 from tdsl.fusion.layout import PROGRAMS, is_replicated
 from tdsl.fusion.offsets import located
+from tdsl.fusion.schedule import MOST_WARPS
 from tdsl.ir.dtype import BF16, BOOL, F16, F32, I64, U64
 from tdsl.ir.node import Node, topological
 from tdsl.ir.size import ZERO
@@ -108,6 +109,8 @@ class Values(Reads):
         self.varying[node] = set().union(*(self.varying[operand] for operand in node.operands))
         if node.op is cast:
             text = converted(operands[0], node.operands[0].dtype, node.dtype)
+        elif node.op is equal and self._is_full and any(map(self._is_column, node.operands)):
+            text = f"is_at({', '.join(operands)})"
         else:
             text = spelled(node).format(*operands, **dict(node.attrs))
         self._note_fill(node)
@@ -120,6 +123,11 @@ class Values(Reads):
         )
         is_wide = x.dtype == I64 and x.op is not constant and "column" not in self.varying[x]
         return f"in_32_bits({self.text[x]})" if is_compared and is_wide else self.text[x]
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether a row takes so many lanes that each has few registers: its places are to take none."""
+        return self.schedule.warps == MOST_WARPS
 
     def _is_column(self, x: Node) -> bool:
         """Whether a value is the place along a row that is held."""
