@@ -2,7 +2,8 @@
 
 In: a plan, the schedules of its kernels, and names of arguments. Out: for results the argument whose memory
 they take. Between: a result takes an argument's memory only if the kernel that stores it is the last step
-that reads the argument, reads it at the very places that it stores, and reads them once.
+that reads the argument, reads it at the very places that it stores, and reads them once, each by the lane
+that stores it.
 """
 
 from __future__ import annotations
@@ -42,10 +43,11 @@ def _is_only(kernel: Kernel, store: Store) -> bool:
 
 
 def _fits(kernel: Kernel, store: Store, read: Param) -> bool:
-    """Whether the argument is read where the result is stored, and nowhere else."""
+    """Whether the argument is read where and by what the result is stored, and nowhere else."""
     moved = any(
         node.op in (index, take) and read.node in node.operands[:1] for node in kernel.nodes()
     )
     same = read.shape == store.shape and read.dtype == store.dtype
     same = same and store.places == tuple(map(variable, store.shape))
-    return same and not moved and read.name not in kernel.strides
+    own = set(kernel.layout.columns) <= set(store.node.axes)
+    return same and own and not moved and read.name not in kernel.strides

@@ -179,3 +179,13 @@ def test_what_is_needed_again_is_not_donated() -> None:
     found = flip.using(backend="triton", donate=("x",))(y)
     assert found.tolist() == [3, 2, 1, 0]
     assert y.tolist() == [0, 1, 2, 3]
+
+
+def test_what_all_lanes_of_a_row_read_is_not_donated() -> None:
+    text = "def f(x: T[N, D], s: T[N]) -> (T[N, D], T[N]):\n    return x * s, s + sum(x, axis=D)\n"
+    both: Any = tdsl.compile(text)
+    x, s = torch.ones(2, 3), torch.ones(2)
+    found = both.using(backend="triton", donate=("x", "s"))(x, s)
+    assert found[0].data_ptr() == x.data_ptr()
+    assert s.tolist() == [1, 1]
+    assert found[1].tolist() == [4, 4]
