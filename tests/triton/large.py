@@ -65,26 +65,31 @@ class Made:
     kernel: Kernel
     schedule: Schedule
     request: Request
+    sizes: Mapping[str, int]
     aligned: bool
 
 
 def representatives() -> list[Row]:
-    """One row for each function and number of arguments."""
+    """One row for each function and number of arguments, of a loss with rows and as a number."""
     found: dict[Any, Row] = {}
     for row in ROWS:
-        found.setdefault((row.file, row.name, len(row.arguments), row.single), row)
+        is_reduced = row.static.get("reduction", "none") != "none"
+        key = (row.file, row.name, len(row.arguments), row.single, is_reduced)
+        found.setdefault(key, row)
     return list(found.values())
 
 
-def cases(rows: Sequence[Row]) -> list[Case]:
-    """Each row with and without gradients, compiled for sm_90 with aligned bf16."""
-    return [Case(row, work) for row in rows for work in WORKS]
+def cases(rows: Sequence[Row], variant: str = "sm_90") -> list[Case]:
+    """Each row with and without gradients, compiled one way."""
+    return [Case(row, work, variant) for row in rows for work in WORKS]
 
 
-def others(rows: Sequence[Row], day: int = 0, days: int = 1) -> list[Case]:
-    """The same in all other ways, parted among so many days by their names."""
-    plain = [Case(case.row, case.work, variant) for case in cases(rows) for variant in VARIANTS]
-    return [case for case in plain if (crc32(case.id.encode()) + day) % days == 0]
+def others(day: int = 0, days: int = 1) -> list[Case]:
+    """All rows in all ways but the representatives for sm_90, parted among so many days by their names."""
+    done = cases(representatives())
+    every = [case for variant in ("sm_90", *VARIANTS) for case in cases(ROWS, variant)]
+    rest = [case for case in every if case not in done]
+    return [case for case in rest if (crc32(case.id.encode()) + day) % days == 0]
 
 
 VARIANTS = (*TARGETS, "f32", "unaligned")
@@ -138,5 +143,5 @@ def kernels(case: Case, sizes: Mapping[int, int] | None = None) -> list[Made]:
         ]
         asked = requests(plan, known, case.target, aligned=aligned)
         for kernel, how, request in zip(plan.kernels, schedules, asked, strict=True):
-            found.append(Made(f"{case.id}-{len(found)}", kernel, how, request, aligned))
+            found.append(Made(f"{case.id}-{len(found)}", kernel, how, request, known, aligned))
     return found
