@@ -140,7 +140,7 @@ class _Printer(Streams):
         stores = [store for store in self.kernel.stores if not store.share]
         rows = [store for store in stores if not self._is_long(store.node)]
         elements = [store for store in stores if self._is_long(store.node)]
-        if self.schedule.kind == "whole":
+        if self.is_held:
             self.emit(self._early(own))
         if self.is_held and not self.by_rows and not any(self._spread()):
             self._held(own, rows, elements)
