@@ -75,16 +75,15 @@ def _is_narrow(layout: Layout, last: Axis | None) -> bool:
 
 def _is_final(reductions: Sequence[Node], nodes: Sequence[Node]) -> bool:
     """Whether reductions can run across rows: nothing along what one reduces waits for it."""
-    reduced: dict[Node, frozenset[Axis]] = {
-        node: frozenset(node["axes"]) for node in reductions
-    }  # by what each value waits for
+    # The axes along which each value waits for what is reduced.
+    awaited: dict[Node, frozenset[Axis]] = {node: frozenset(node["axes"]) for node in reductions}
     for node in topological(nodes, stop=set(reductions)):
-        if node not in reduced:
-            waits = (reduced.get(operand, frozenset()) for operand in node.operands)
-            reduced[node] = frozenset().union(*waits)
-    after = [node for node in reduced if node not in reductions]
-    waits_along = any(reduced[node] & set(along(node)) for node in after)
-    chained = any(reduced.get(operand) for node in reductions for operand in node.operands)
+        if node not in awaited:
+            waits = (awaited.get(operand, frozenset()) for operand in node.operands)
+            awaited[node] = frozenset().union(*waits)
+    after = [node for node in awaited if node not in reductions]
+    waits_along = any(awaited[node] & set(along(node)) for node in after)
+    chained = any(awaited.get(operand) for node in reductions for operand in node.operands)
     are_partial = all(node.op.name in CROSSING for node in reductions)
     return bool(reductions) and are_partial and not waits_along and not chained
 

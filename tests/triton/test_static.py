@@ -252,7 +252,7 @@ def beside(offset: Size, schedule: Schedule, sizes: Mapping[str, int]) -> bool:
 # The texts.
 
 ROW_COUNTS = (0, 1, 16, 17)
-LENGTHS = (1000, 1008, 1024, 1025, 2048, 2049, 4096, 4097, 5000)
+LENGTHS = (1000, 1008, 1024, 1025, 1536, 2000, 2048, 2049, 3000, 4096, 4097, 5000)
 # Which of a row's small sizes is the number of rows, and which their length.
 ROWS_AND_LENGTHS = {"softmax": (3, 5), "norms": (3, 5), "losses": (4, 7), "activations": (3, 5)}
 

@@ -189,7 +189,7 @@ class _Printer(Streams):
         what elements are compared with. What has an address for each element and is reduced, and what
         programs left in parts, need many registers for a short time, and come as early.
         """
-        columns = {node for node in nodes if "column" in self.lanes_of(node)}
+        columns = {node for node in nodes if self._is_long(node)}
         late: set[Node] = set()
         for node in nodes:
             if self._runs_along(node) or not late.isdisjoint(node.operands):
@@ -209,7 +209,7 @@ class _Printer(Streams):
     def _spread(self) -> Iterator[Node]:
         """Reads along the columns of which neighbours do not lie side by side."""
         for node, offset in accesses(self.kernel, self.schedule.rows, self.schedule.columns):
-            is_along = "column" in self.lanes_of(node) and is_read(node, self.kernel)
+            is_along = self._is_long(node) and is_read(node, self.kernel)
             if is_along and not any(is_contiguous(offset, one) for one in (ROW, COLUMN)):
                 yield node
 
