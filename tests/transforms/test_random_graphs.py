@@ -74,13 +74,18 @@ SMOOTH = [
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
-def within(node: Node, interval: tuple[float, float] | None) -> Node:
-    """The node squeezed into the domain of an operation; a condition where that is for bools."""
+def within(node: Node, interval: tuple[float, float] | None, place: int) -> Node:
+    """The node squeezed into the domain of an operation; a condition where that is for bools.
+
+    Operands that are equal come to lie apart by their places: the derivative of what chooses among equal
+    numbers depends on how each was rounded.
+    """
     if interval is None:
         return greater(node, constant(value=0.1, dtype=F64))
     low, high = interval
     half = constant(value=0.45 * (high - low), dtype=F64)
-    return add(mul(sin(node), half), constant(value=0.5 * (high + low), dtype=F64))
+    middle = 0.5 * (high + low) + 0.01 * place * (high - low)
+    return add(mul(sin(node), half), constant(value=middle, dtype=F64))
 
 
 def _pointwise(draw: Draw, pool: Sequence[Node]) -> Node:
@@ -88,7 +93,8 @@ def _pointwise(draw: Draw, pool: Sequence[Node]) -> Node:
     first = draw(st.sampled_from(pool))
     fitting = [n for n in pool if set(n.axes) <= set(first.axes)]
     operands = [first] + [draw(st.sampled_from(fitting)) for _ in op.domain[1:]]
-    node = op(*(within(n, d) for n, d in zip(operands, op.domain, strict=True)))
+    pairs = zip(operands, op.domain, strict=True)
+    node = op(*(within(n, domain, place) for place, (n, domain) in enumerate(pairs)))
     assert isinstance(node, Node)
     return node
 
