@@ -42,23 +42,27 @@ def points(low: float, high: float, count: int) -> Array:
     return np.where(rng.random(count) < 0.5, plain, small)
 
 
-def function(name: str, backend: str) -> Any:
-    text = f"def f(x: T[N]) -> T[N]:\n    return {name}(x)\n"
-    found: Any = tdsl.compile(text)
+def function(body: str, backend: str) -> Any:
+    found: Any = tdsl.compile(f"def f(x: T[N]) -> T[N]:\n    return {body}\n")
     return found.using(backend=backend)
+
+
+def units_off(actual: Array, body: str, x: Array) -> float:
+    """The largest distance from the interpreter's results in f64, in units in the last place of f32."""
+    reference = function(body, "interpreter")(x.astype(np.float64))
+    unit = np.spacing(np.abs(reference).astype(np.float32)).astype(np.float64)
+    return float((np.abs(actual.astype(np.float64) - reference) / unit).max())
 
 
 @pytest.mark.parametrize(("name", "low", "high", "f32", "f64"), ROWS, ids=[r[0] for r in ROWS])
 def test_bounds(name: str, low: str, high: str, f32: str, f64: str) -> None:
     x = points(float(low), float(high), 1 << 17).astype(np.float32)
-    reference = function(name, "interpreter")(x.astype(np.float64))
-    unit = np.spacing(np.abs(reference).astype(np.float32)).astype(np.float64)
-    errors = np.abs(function(name, "c")(x).astype(np.float64) - reference) / unit
-    assert errors.max() <= float(f32) + 1e-3
+    body = f"{name}(x)"
+    assert units_off(function(body, "c")(x), body, x) <= float(f32) + 1e-3
     wide = points(float(low), float(high), 300)
     exact = EXACT.get(name) or getattr(mpmath, name)
     with mpmath.workprec(BITS):
-        for at, actual in zip(wide, function(name, "c")(wide), strict=True):
+        for at, actual in zip(wide, function(body, "c")(wide), strict=True):
             wanted = exact(mpmath.mpf(float(at)))
             error = abs(mpmath.mpf(float(actual)) - wanted) / float(np.spacing(abs(float(wanted))))
             assert error <= float(f64) + 1e-3, at
@@ -68,14 +72,13 @@ def test_bounds(name: str, low: str, high: str, f32: str, f64: str) -> None:
 def test_bounds_without_the_c_library(row: list[str]) -> None:
     name, low, high, f32, _ = row
     x = points(float(low), float(high), 1 << 17).astype(np.float32)
-    lowered = function(name, "c").lower(f"f32[{x.size}]")
+    body = f"{name}(x)"
+    lowered = function(body, "c").lower(f"f32[{x.size}]")
     module, _ = print_plan(make_plan(lowered.graph, "forward"), lowered.sizes)
     run = library(f"#define TDSL_VECTORS 0\n{module.source}").f_forward
     actual = np.empty_like(x)
     run(*(c_void_p(array.ctypes.data) for array in (x, actual)), c_int64(x.size), 1)
-    reference = function(name, "interpreter")(x.astype(np.float64))
-    unit = np.spacing(np.abs(reference).astype(np.float32)).astype(np.float64)
-    assert (np.abs(actual.astype(np.float64) - reference) / unit).max() <= float(f32)
+    assert units_off(actual, body, x) <= float(f32)
 
 
 def test_every_function_of_one_number_is_in_the_table() -> None:

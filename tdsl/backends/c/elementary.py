@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-EXP = (
-    "0x1.6a4ef0p-10f", "0x1.124334p-7f", "0x1.5558c0p-5f", "0x1.555486p-3f", "0x1.fffffcp-2f", "1.0f",
-)  # fmt: skip
+EXP = ("0x1.0fa15cp-7f", "0x1.573ad8p-5f", "0x1.555a7ep-3f", "0x1.fffdc4p-2f", "0x1.fffff6p-1f")
 """(e^r - 1) / r for r between -log(2) / 2 and log(2) / 2, the highest power first."""
+EXPM1 = (
+    "0x1.6a4ce4p-10f", "0x1.123988p-7f", "0x1.5558b0p-5f", "0x1.555492p-3f", "0x1.fffffcp-2f", "1.0f",
+)  # fmt: skip
+"""The same with one power more, for what is near 0."""
 LOG = (
     "0x1.645dacp-4f", "-0x1.242fb2p-3f", "0x1.317300p-3f", "-0x1.5382a6p-3f", "0x1.98d824p-3f",
     "-0x1.000380p-2f", "0x1.5556d8p-2f", "-0.5f",
@@ -30,10 +32,6 @@ ERF_FAR = (
     "-0x1.290becp-3f", "0x1.003664p+0f",
 )  # fmt: skip
 """The eighth root of 1 - erf(x) between 1 and 3.95, from where on erf is 1 in f32."""
-TANH_NEAR = (
-    "-0x1.67e4bep-8f", "0x1.4f0336p-6f", "-0x1.b7c188p-5f", "0x1.110382p-3f", "-0x1.555522p-2f",
-)  # fmt: skip
-"""(tanh(x) / x - 1) / x^2 as a polynomial of x^2, up to 0.65."""
 
 
 def _polynomial(target: str, x: str, coefficients: Sequence[str]) -> str:
@@ -43,21 +41,26 @@ def _polynomial(target: str, x: str, coefficients: Sequence[str]) -> str:
     return "\n    ".join(lines)
 
 
-SINGLE: dict[str, str] = {
-    "exp": f"""(float x) {{
-    // 2^n e^r; n is added to the exponent, for small results after one step upwards, which is taken back.
-    float near = -104.0f > x ? -104.0f : x;
-    bool tiny = near < -87.0f;
-    union {{ float value; uint32_t bits; }} n = {{near * 0x1.715476p+0f + 0x1.8p23f}}, y;
-    uint32_t power = n.bits << 23;
+def _exp(result: str) -> str:
+    """The power of e by way of `y` and `rest`, whose product it is for x between -174 and 174."""
+    return f"""(float x) {{
+    // 2^n e^r, with 2^n in two halves, since alone it may be no ordinary number.
+    union {{ float value; uint32_t bits; }} n = {{x * 0x1.715476p+0f + 0x1.8p23f}}, y, rest;
+    uint32_t half = n.bits << 22 & 0xff800000u;
+    rest.bits = (n.bits << 23) - half + 0x3f800000u;
     n.value -= 0x1.8p23f;
-    float r = near - n.value * 0x1.62e400p-1f - n.value * 0x1.7f7d1cp-20f;
+    float r = x - n.value * 0x1.62e400p-1f - n.value * 0x1.7f7d1cp-20f;
     {_polynomial("p", "r", EXP)}
     y.value = p * r + 1.0f;
-    y.bits += power + (tiny ? 64u << 23 : 0u);
-    y.value *= tiny ? 0x1p-64f : 1.0f;
-    return x <= 0x1.62e42ep+6f ? y.value : x + INFINITY;
-}}""",
+    y.bits += half;
+    {result}
+}}"""
+
+
+SINGLE: dict[str, str] = {
+    "exp": _exp("""y.value = x < -174.0f ? 0.0f : y.value * rest.value;
+    return x < 174.0f ? y.value : x + INFINITY;"""),
+    "exp_nonpositive": _exp("return x < -174.0f ? 0.0f : y.value * rest.value + (r - r);"),
     "log": f"""(float x) {{
     // log(2^n (1 + f)); subnormal numbers are scaled first.
     bool tiny = x < 0x1p-126f;
@@ -88,16 +91,23 @@ SINGLE: dict[str, str] = {
     all.value = x == -1 ? -INFINITY : all.value;
     return ordinary ? y : all.value;
 }}""",
+    "log1p_unit": f"""(float x) {{
+    // From 0 to 1; the upper part as log(2 (1 + f)).
+    bool upper = x > 0x1.a82798p-2f;
+    float f = upper ? x * 0.5f - 0.5f : x;
+    {_polynomial("p", "f", LOG)}
+    return p * f * f + f + (upper ? 0x1.62e430p-1f : 0.0f);
+}}""",
     "tanh": f"""(float x) {{
-#if TDSL_VECTORS >= 235
-    return tanhf(x);
-#else
-    float y = x * x;
-    {_polynomial("near", "y", TANH_NEAR)}
-    near = x * (near * y) + x;
-    float far = 1 - 2 / (exp_f32(2 * fabsf(x)) + 1);
-    return fabsf(x) < 0.65f ? near : copysignf(far, x);
-#endif
+    // -m / (2 + m) for m = 2^n e^r - 1 = e^(-2 |x|) - 1.
+    float far = fabsf(x), near = -2.0f * (9.5f < far ? 9.5f : far);
+    union {{ float value; uint32_t bits; }} n = {{near * 0x1.715476p+0f + 0x1.8p23f}}, power;
+    power.bits = (n.bits << 23) + 0x3f800000u;
+    n.value -= 0x1.8p23f;
+    float r = near - n.value * 0x1.62e430p-1f;
+    {_polynomial("p", "r", EXPM1)}
+    float m = p * r * power.value + (power.value - 1.0f);
+    return copysignf(m / (2.0f + m), x);
 }}""",
     "erf": f"""(float x) {{
     float y = x * x, size = fabsf(x);

@@ -51,7 +51,7 @@ FLOAT = {
 }}""",
     "log_add_exp": """({T} a, {T} b) {{
     {T} high = larger_{t}(a, b), low = smaller_{t}(a, b);
-    return high == low ? high + ({T})0.6931471805599453 : high + log_{t}(1 + exp_{t}(low - high));
+    return high == low ? high + ({T})0.6931471805599453 : high + log1p_{t}(exp_{t}(low - high));
 }}""",
     "finite_or_zero": "({T} x) {{ return fabs{s}(x) == INFINITY ? 0 : x; }}",
     "powers_about": """(double total, {T} reference) {{
@@ -234,7 +234,8 @@ def _helpers() -> Iterator[tuple[str, str]]:
     yield from CONVERSIONS.items()
     for name, body in SINGLE.items():
         yield f"{name}_f32", f"{ALWAYS} float {name}_f32{body}\n"
-        yield f"{name}_f64", f"{ALWAYS} double {name}_f64(double x) {{ return {name}(x); }}\n"
+        if name in MATH:
+            yield f"{name}_f64", f"{ALWAYS} double {name}_f64(double x) {{ return {name}(x); }}\n"
     for dtype in (F64, F32):
         yield from _templates(FLOAT, dtype)
     for dtype in DTYPES.values():

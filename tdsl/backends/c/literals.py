@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tdsl import faults
+from tdsl.backends.c.intervals import narrow
 from tdsl.fusion.lower import value_of_nothing
 from tdsl.ir.dtype import BF16, BOOL, F16, F32, F64, AnyDtype
 from tdsl.ir.node import Node
@@ -50,6 +51,8 @@ def suffix(dtype: AnyDtype) -> str:
 def spelled(node: Node) -> str:
     """The operation's expression, for its operands' dtype. Raises TdslValueError if there is none."""
     known, dtype = node.op.c, node.operands[0].dtype
+    if (name := narrow(node)) is not None:
+        return f"{name}_{{t}}({{0}})"
     if not isinstance(known, str):
         known = known.get(kind_of(dtype)) or known.get("", "")
     if not known:
