@@ -39,6 +39,7 @@ from tdsl.backends.pool import Pool
 from tdsl.cli.bench import check
 from tdsl.cli.measuring import FEWEST, copying, in_turn, seconds_of
 from tdsl.cli.subject import Subject, subject_of
+from tdsl.cli.variants import STAGES
 from tdsl.errors import TdslError
 
 
@@ -54,8 +55,8 @@ class Extent:
 
 SIZES = {
     "in cache": Extent(256, 1024, 1.0),
-    "32 MB": Extent(4096, 2048, 1.5),
-    "beyond the cache": Extent(8192, 4096, 0, 3),
+    "32 MB": Extent(4096, 2048, 1.5, 7),
+    "beyond the cache": Extent(8192, 4096, 3.0),
 }
 """Arrays of 1, 32 and 128 MB."""
 
@@ -153,7 +154,11 @@ def wanted(options: Namespace) -> list[tuple[Case, str, str]]:
 def sorted_rows(rows: Sequence[Row]) -> list[Row]:
     """The rows by size, then as the cases stand, whenever they were measured."""
     sizes, names = [*SIZES], [case.name for case in CASES]
-    return sorted(rows, key=lambda row: (sizes.index(row["size"]), names.index(row["function"])))
+
+    def place(row: Row) -> tuple[int, int, int]:
+        return sizes.index(row["size"]), names.index(row["function"]), STAGES.index(row["stage"])
+
+    return sorted(rows, key=place)
 
 
 def main() -> int:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from tdsl.ir.dtype import BOOL, I64, AnyDtype, Dtype
 from tdsl.ir.index_map import IndexMap, InRange, Piece
 from tdsl.ir.node import Attrs, Node, remake
@@ -28,8 +26,8 @@ from tdsl.ops import (
     equal,
     floordiv,
     index,
+    integer_bounds,
     mul,
-    numpy_dtype,
     pow_,
     prod,
     remainder,
@@ -65,8 +63,7 @@ def value_of_nothing(name: str, dtype: AnyDtype) -> float:
         return not is_low
     if isinstance(dtype, Dtype) and dtype.kind == "float":
         return -math.inf if is_low else math.inf
-    limits = np.iinfo(numpy_dtype(dtype))
-    return int(limits.min if is_low else limits.max)
+    return integer_bounds(dtype)[0 if is_low else 1]
 
 
 def _reduction(node: Node, x: Node) -> Node:

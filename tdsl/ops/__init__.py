@@ -38,7 +38,7 @@ from tdsl.ops.axis_maps import (
     unflatten_axis,
     window_axis,
 )
-from tdsl.ops.base import Operation, numpy_dtype
+from tdsl.ops.base import Operation, integer_bounds, numpy_dtype
 from tdsl.ops.bits import bitand, bitnot, bitor, bitxor, shift_left, shift_right
 from tdsl.ops.calls import call
 from tdsl.ops.comparison import (
@@ -148,6 +148,7 @@ __all__ = [
     "greater_equal",
     "index",
     "input_",
+    "integer_bounds",
     "isfinite",
     "isinf",
     "isnan",

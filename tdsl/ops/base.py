@@ -64,6 +64,12 @@ def numpy_dtype(dtype: AnyDtype) -> np.dtype[Any]:
 _NUMPY_DTYPES: dict[AnyDtype, np.dtype[Any]] = {}
 
 
+def integer_bounds(dtype: AnyDtype) -> tuple[int, int]:
+    """The least and the greatest integer of a dtype."""
+    info = np.iinfo(numpy_dtype(dtype))
+    return int(info.min), int(info.max)
+
+
 def _numpy_name(dtype: AnyDtype) -> np.dtype[Any]:
     name = str(dtype)
     kinds = {"i": "int", "u": "uint", "f": "float"}

@@ -13,8 +13,9 @@ from functools import cache
 
 from tdsl.backends.c.elementary import SINGLE
 from tdsl.backends.c.gammas import GAMMAS
-from tdsl.backends.c.literals import bounds, c_type, kind_of, literal, suffix
+from tdsl.backends.c.literals import c_type, kind_of, literal, suffix
 from tdsl.ir.dtype import DTYPES, F32, F64, Dtype
+from tdsl.ops import integer_bounds
 
 MATH = [
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "sin", "cos", "tan", "asin",
@@ -241,7 +242,7 @@ def _helpers() -> Iterator[tuple[str, str]]:
     for dtype in DTYPES.values():
         if kind_of(dtype) in ("int", "uint"):
             yield from _templates(INTEGER, dtype)
-            low, high = bounds(dtype)
+            low, high = integer_bounds(dtype)
             known = {
                 "T": c_type(dtype), "t": str(dtype), "low": literal(low, dtype),
                 "high": literal(high, dtype), "above": f"{float(high + 1)!r}",

@@ -16,7 +16,6 @@ from tdsl.backends.c.intervals import narrow
 from tdsl.fusion.lower import value_of_nothing
 from tdsl.ir.dtype import BF16, BOOL, F16, F32, F64, AnyDtype
 from tdsl.ir.node import Node
-from tdsl.ops import numpy_dtype
 
 HALVES = (F16, BF16)
 
@@ -143,9 +142,3 @@ def converted(x: str, source: AnyDtype, target: AnyDtype) -> str:
 def loaded(x: str, dtype: AnyDtype) -> str:
     """What lies in memory as a value."""
     return f"({x} != 0)" if dtype == BOOL else x
-
-
-def bounds(dtype: AnyDtype) -> tuple[int, int]:
-    """The smallest and the largest integer of a dtype."""
-    info = np.iinfo(numpy_dtype(dtype))
-    return int(info.min), int(info.max)

@@ -12,7 +12,7 @@ from tdsl.errors import InternalError
 from tdsl.fusion.lower import value_of_nothing
 from tdsl.ir.dtype import BF16, BOOL, F32, F64, AnyDtype, Dtype
 from tdsl.ir.node import Node
-from tdsl.ops import numpy_dtype
+from tdsl.ops import integer_bounds
 
 NAMES = {"i": "int", "u": "uint", "f": "float"}
 
@@ -90,12 +90,6 @@ def combined(node: Node) -> str:
     }[node.op.name]  # fmt: skip
 
 
-def bounds(dtype: AnyDtype) -> tuple[int, int]:
-    """The smallest and the largest integer of a dtype."""
-    info = np.iinfo(numpy_dtype(dtype))
-    return int(info.min), int(info.max)
-
-
 def converted(x: str, source: AnyDtype, target: AnyDtype) -> str:
     """A value in another dtype."""
     if source == target:
@@ -105,7 +99,7 @@ def converted(x: str, source: AnyDtype, target: AnyDtype) -> str:
     if target == BOOL:
         return f"({x} != 0)"
     if kind_of(source) == "float" and kind_of(target) in ("int", "uint"):
-        low, high = bounds(target)
+        low, high = integer_bounds(target)
         return f"saturated({x}, {low}, {high}, {triton_dtype(target)})"
     return f"tl.cast({x}, {triton_dtype(target)})"
 
