@@ -12,6 +12,7 @@ import platform
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tdsl import faults
+from tdsl.backends import pool
+from tdsl.backends.pool import Pool
 from tdsl.cli.measuring import (
     Clock,
     Times,
@@ -82,15 +85,36 @@ def compare(
     """The document and the table. Raises TdslError for what cannot run, and where variants disagree."""
     if options.plot:
         _require("a picture", "matplotlib", "pip install 'tdsl[bench]'")
+        _require_folder(options.plot)
     setting = _setting(options.backend)
     subject = subject_of(function, given, statics, options)
     bench = Bench(subject, setting, _makers(options, setting), options.vs is not None)
-    document, copy = measured(bench, function.__name__, STAGES[: 1 + (options.grad is not None)])
+    stages = STAGES[: 1 + (options.grad is not None)]
+    with fresh_pages():
+        document, copy = measured(bench, function.__name__, stages)
     if options.plot:
         from tdsl.cli.picture import draw
 
         draw(document, options.plot)
     return document, table(document, copy)
+
+
+@contextmanager
+def fresh_pages() -> Iterator[None]:
+    """No results in pages of earlier ones meanwhile: the others have none such either."""
+    outside, pool.POOL = pool.POOL, Pool(0)
+    try:
+        yield
+    finally:
+        pool.POOL = outside
+
+
+def _require_folder(file: str) -> None:
+    """Whether a file can be written is known before minutes are spent on what it shall show."""
+    folder = Path(file).resolve().parent
+    if not os.access(folder, os.W_OK):
+        reason = "its folder cannot be written to" if folder.is_dir() else "there is no such folder"
+        raise faults.UNWRITABLE.at(file=file, reason=reason)
 
 
 def _require(what: str, package: str, hint: str) -> None:

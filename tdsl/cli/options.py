@@ -56,7 +56,9 @@ def _common(command: argparse.ArgumentParser, *, many: bool) -> None:
             "--static", action="append", default=[], metavar="NAME=VALUE", type=_pair,
             help="a compile-time value, as the language writes it",
         )  # fmt: skip
-        command.add_argument("--backend", metavar="B", help="interpreter")
+        command.add_argument(
+            "--backend", metavar="B", help="interpreter, numpy, c or triton (what is best here)"
+        )
         command.add_argument(
             "--grad", metavar="NAMES", nargs="?",
             help="with gradients: of all floating arguments, or --grad=NAME,NAME",

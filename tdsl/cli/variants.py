@@ -7,7 +7,7 @@ anew outside of the time; of a loss it is the value and its gradients together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -17,11 +17,12 @@ import numpy as np
 
 from tdsl.backends.c.module import PROGRAMS_NAME
 from tdsl.backends.c.module import print_plan as print_c
+from tdsl.backends.triton.module import form_of
 from tdsl.cli.measuring import Action, Prepare
 from tdsl.cli.subject import Subject
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan
-from tdsl.fusion.schedule import choose
+from tdsl.fusion.schedule import Schedule
 from tdsl.fusion.traffic import traffic
 from tdsl.ir.dtype import item_bytes
 from tdsl.ir.node import Node
@@ -113,9 +114,9 @@ def figures(found: Specialisation, subject: Subject, setting: Setting) -> tuple[
     """How many kernels, library calls included, run a graph, and the bytes that they move."""
     if setting.runs_kernels:
         plan = plan_of(found)
-        _, programs = print_c(plan, subject.sizes)
+        schedules, programs = _scheduled(plan, subject.sizes, setting)
         sizes = {**subject.sizes, PROGRAMS_NAME: programs}
-        return len(plan.steps), plan_bytes(plan, lambda size: size.evaluate(sizes))
+        return len(plan.steps), plan_bytes(plan, schedules, lambda size: size.evaluate(sizes))
 
     def count(node: Node) -> int:
         return prod(axis.evaluate(subject.sizes) for axis in node.axes) * item_bytes(node.dtype)
@@ -125,12 +126,28 @@ def figures(found: Specialisation, subject: Subject, setting: Setting) -> tuple[
     return len(nodes), sum(count(node) + sum(map(count, node.operands)) for node in nodes)
 
 
-def plan_bytes(plan: Plan, size: Callable[[Size], int]) -> int:
-    """The bytes that the steps of a plan move."""
-    total = 0
+def _scheduled(
+    plan: Plan, sizes: Mapping[str, int], setting: Setting
+) -> tuple[Sequence[Schedule], int]:
+    """The schedules by which kernels move their bytes, and how many programs keep parts of sums."""
+    if not setting.is_cuda and setting.mode.backend != "triton":
+        module, programs = print_c(plan, sizes)
+        return [how.walk() for _, how in module.kernels], programs
+    import torch
+
+    from tdsl.backends.triton.execute import multiprocessors
+
+    device = torch.device("cuda" if setting.is_cuda else "cpu")
+    form, programs = form_of(plan, sizes, multiprocessors(device))
+    return form.schedules, programs
+
+
+def plan_bytes(plan: Plan, schedules: Sequence[Schedule], size: Callable[[Size], int]) -> int:
+    """The bytes that the steps of a plan move, each kernel by its schedule."""
+    total, scheduled = 0, iter(schedules)
     for step in plan.steps:
         if isinstance(step, Kernel):
-            total += traffic(step, choose(step, size), size).moved
+            total += traffic(step, next(scheduled), size).moved
             continue
         arrays = [(read.shape, read.node) for read in step.reads]
         arrays += [(store.shape, store.node) for store in step.stores]

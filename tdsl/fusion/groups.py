@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from tdsl.fusion.graph import Graph
 from tdsl.fusion.layout import Layout, along, layout_of
@@ -88,8 +89,9 @@ class _Fuser:
         self.groups: dict[int, Members] = {i: frozenset((i,)) for i in range(len(graph.computed))}
         self.owner = list(range(len(graph.computed)))
         self.log: list[Entry] = []
-        self._costs: dict[Members, int] = {}
         self._computed = frozenset(graph.computed)
+        self._cost, self._size = cache(self._bytes), cache(self._bytes_of)
+        self._bases, self._axes = cache(self._memory), cache(self._along)
 
     def run(self) -> Groups:
         """Merge while something is saved."""
@@ -137,14 +139,15 @@ class _Fuser:
             return True
         return bool(self._bases(a) & self._bases(b)) or self._axes(a) == self._axes(b)
 
-    def _bases(self, members: Members) -> frozenset[Node]:
+    def _memory(self, members: Members) -> frozenset[Node]:
+        """What a kernel of these nodes reads."""
         graph = self.graph
         read = {base for i in members for _, base in graph.reads(graph.computed[i])}
         return frozenset(
             read | {graph.computed[j] for i in members for j in graph.values[i] - members}
         )
 
-    def _axes(self, members: Members) -> frozenset[Axis]:
+    def _along(self, members: Members) -> frozenset[Axis]:
         return frozenset(a for i in members for a in along(self.graph.computed[i]))
 
     def _judged(self, a: int, b: int) -> _Merge:
@@ -221,14 +224,8 @@ class _Fuser:
         inside = topological(nodes, stop=outside)
         return layout_of(nodes, self._outputs(members), frozenset(inside) - outside)
 
-    def _cost(self, members: Members) -> int:
-        """The bytes that a kernel of these nodes moves, at the reference sizes."""
-        known = self._costs.get(members)
-        if known is None:
-            known = self._costs[members] = self._bytes(members)
-        return known
-
     def _bytes(self, members: Members) -> int:
+        """The bytes that a kernel of these nodes moves, at the reference sizes."""
         graph = self.graph
         read: dict[Node, dict[Node, int]] = {}
         for i in members:
@@ -240,7 +237,7 @@ class _Fuser:
         total = sum(min(sum(parts.values()), self._size(base)) for base, parts in read.items())
         return total + sum(map(self._size, self._outputs(members)))
 
-    def _size(self, node: Node) -> int:
+    def _bytes_of(self, node: Node) -> int:
         return elements(node.axes).evaluate(self.sizes) * item_bytes(node.dtype)
 
     def _ordered(self) -> list[int]:

@@ -64,7 +64,10 @@ class Size:
         return self.text
 
     def __add__(self, other: Size | int) -> Size:
-        return _collect((*self.terms, *as_size(other).terms))
+        right = as_size(other)
+        if not self.terms or not right.terms:
+            return right if right.terms else self
+        return _collect((*self.terms, *right.terms))
 
     def __sub__(self, other: Size | int) -> Size:
         return self + -as_size(other)
@@ -73,6 +76,8 @@ class Size:
         return _collect((monomial, -c) for monomial, c in self.terms)
 
     def __mul__(self, other: Size | int) -> Size:
+        if other in (1, ONE):
+            return self
         right = as_size(other).terms
         _require_short(len(self.terms) * len(right))
         return _collect(
@@ -224,6 +229,8 @@ def is_nonnegative(size: Size) -> bool:
 
 def rebuild(size: Size, replace: Callable[[Atom], Size | None]) -> Size:
     """The size with `replace` applied to each atom bottom-up (None keeps it), canonical again."""
+    if size.constant is not None:
+        return size
     total = ZERO
     for monomial, c in size.terms:
         product = as_size(c)

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tdsl
 import tdsl.runtime.lowered
+from tdsl.backends import pool
 from tdsl.backends.triton.eager import torch_text
-from tdsl.cli import main, measuring
+from tdsl.cli import bench, main, measuring
 from tdsl.cli.defaults import missing
 from tdsl.kernels import attention, losses, norms, optimizers
 from tdsl.runtime.binding import Fact
@@ -53,6 +55,38 @@ def document(capsys: Output, *arguments: str) -> dict[str, Any]:
     assert not output.err
     found: dict[str, Any] = json.loads(output.out)
     return found
+
+
+@pytest.mark.parametrize("shape", ["64, 3", "40000, 16", "4, 9000"])
+def test_bytes_are_those_of_lower(file: str, capsys: Output, shape: str) -> None:
+    found = document(capsys, file, "--fn", "softmax", "--arg", f"x=f32[{shape}]", "--vs", "torch")
+    lowered = tdsl.load(file).softmax.lower(f"f32[{shape}]", backend="c")
+    assert found["rows"][0]["bytes_moved"] == lowered.bytes_moved
+
+
+def test_every_round_has_fresh_pages(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+
+    def measured(*given: Any) -> tuple[dict[str, Any], str]:
+        limits.append(pool.POOL.limit)
+        return {"rows": []}, ""
+
+    monkeypatch.setattr(bench, "measured", measured)
+    monkeypatch.setattr(bench, "table", lambda *given: "")
+    before = pool.POOL
+    assert main(["bench", file, "--fn", "softmax", "--arg", "x=f32[16,8]", "--backend", "c"]) == 0
+    assert limits == [0]
+    assert pool.POOL is before
+
+
+def test_a_picture_that_cannot_be_written_is_refused_first(
+    file: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "measured", None)
+    picture = str(Path(file).parent / "missing" / "x.svg")
+    assert main(["bench", file, "--fn", "softmax", "--plot", picture]) == 1
+    assert "E0404" in (told := capsys.readouterr().err)
+    assert "there is no such folder" in told
 
 
 def test_the_document(file: str, capsys: Output) -> None:

@@ -80,9 +80,19 @@ def graph_of(row: Row, dtype: str, stage: Stage) -> tuple[Function, Mapping[str,
 
 
 @pytest.mark.parametrize("stage", ["forward", "backward"])
-@pytest.mark.parametrize("dtype", ["f64", "f32", "bf16"])
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_kernels_are_the_interpreters(row: Row, dtype: str, stage: Stage) -> None:
+    assert_row_is_right(row, dtype, stage)
+
+
+@pytest.mark.parametrize("stage", ["forward", "backward"])
+@pytest.mark.parametrize("row", [rotated(row) for row in ROWS], ids=lambda row: row.id)
+def test_kernels_are_the_interpreters_in_f64(row: Row, stage: Stage) -> None:
+    assert_row_is_right(row, "f64", stage)
+
+
+def assert_row_is_right(row: Row, dtype: str, stage: Stage) -> None:
     graph, sizes, arrays = graph_of(row, dtype, stage)
     condition = "gradient" if stage == "backward" and dtype != "bf16" else "value"
     assert_plan_is_right(graph, sizes, arrays, dtype, stage, condition)

@@ -75,7 +75,7 @@ def built(wanted: Sequence[Case]) -> tuple[Figures, ...]:
     )
 
 
-DAYS = 5 if os.environ.get("CI") else 25
+DAYS = 5 if os.environ.get("CI") else 100
 """In how many days the rest takes its turn, where it is not asked for."""
 WANTED: dict[str, Callable[[], list[Case]]] = {
     "sm_90": lambda: cases(representatives()),
