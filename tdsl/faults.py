@@ -1143,3 +1143,11 @@ MISSING_TOOL = Fault(
     "",
     "",
 )
+BAD_SETTING = Fault(
+    "E0506",
+    "value",
+    "the environment variable {variable} is `{value}`, which is not {wanted}",
+    "Settings are read when the first call needs them; a wrong one is never passed over.",
+    "",
+    "",
+)

@@ -5,7 +5,10 @@ The blocks of one file share a namespace. A block of text right after a block of
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -83,3 +86,20 @@ def test_tdsl(block: Block) -> None:
 def test_links(page: Path) -> None:
     targets = LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
     assert [t for t in targets if not (page.parent / t).exists()] == []
+
+
+def test_settings_lists_what_the_environment_sets() -> None:
+    sources = (ROOT / "tdsl").rglob("*.py")
+    read = re.compile(r"""environ(?:\.get\(|\[)"(\w+)"|"(\w+)" in os\.environ""")
+    names = {a or b for path in sources for a, b in read.findall(path.read_text(encoding="utf-8"))}
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(TDSL_\w+)`", page, re.MULTILINE))
+    assert listed == {name for name in names if name.startswith("TDSL_")}
+    assert [name for name in names if f"`{name}" not in page] == []
+
+
+def test_an_empty_backend_leaves_the_default() -> None:
+    script = "from tdsl.runtime.backends import DEFAULT; print(DEFAULT)"
+    environment = {**os.environ, "TDSL_BACKEND": ""}
+    shown = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
+    assert shown == "c\n"

@@ -54,7 +54,7 @@ class NumpyArrays:
         """A function that gives fresh contiguous arrays."""
         own = numpy_dtype(dtype)
         count = prod(shape) * own.itemsize
-        if count >= pool.LARGE and pool.POOL.limit:
+        if pool.POOL.limit and count >= pool.LARGE:
             return lambda: np.ndarray(shape, own, pool.POOL.lease(count))
         return partial(np.empty, shape, own)
 

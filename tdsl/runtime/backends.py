@@ -11,7 +11,7 @@ from tdsl.runtime.definition import Mode
 BACKENDS = ("interpreter", "numpy", "c", "triton")
 NATIVE = ("c", "numpy")
 """Those that run a plan's kernels on the processor."""
-DEFAULT = os.environ.get("TDSL_BACKEND", "c")
+DEFAULT = os.environ.get("TDSL_BACKEND") or "c"
 """The backend of calls on the processor that pin none, as the environment names it."""
 
 

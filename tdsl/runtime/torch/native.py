@@ -45,7 +45,7 @@ class TorchArrays:
         count = own.itemsize * prod(shape)
         # In half the time of `torch.empty`.
         empty = partial(torch.empty_strided, shape, _contiguous(shape), dtype=own)
-        if count >= pool.LARGE and pool.POOL.limit:
+        if pool.POOL.limit and count >= pool.LARGE:
             fresh = NUMPY.maker(shape, dtype)
             return lambda: tensor_of(fresh())
         if count < HUGE or not hasattr(mmap, "MADV_HUGEPAGE"):
