@@ -15,6 +15,8 @@ import torch.utils.checkpoint
 import tdsl
 from tdsl.backends.threads import THREADS
 from tdsl.kernels import activations, losses, norms, softmax
+from tdsl.runtime import native
+from tdsl.runtime.torch import native as torch_native
 from tests.c.plans import C
 from tests.numpy.plans import TILED
 from tests.tolerances import TOLERANCES
@@ -96,6 +98,33 @@ def test_arguments_are_read_where_they_lie(backend: str, layout: str, axis: int)
     close(actual, ORACLE(x, axis=axis))
     assert actual.flags.c_contiguous
     assert actual.flags.writeable
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_kernels_never_see_what_is_not_aligned(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was called before with the same strides, and whichever argument it is."""
+    seen: list[int] = []
+    module = native if kind == "array" else torch_native
+    prepare = module.prepare
+
+    def watched(*args: Any) -> Callable[[Any], Any]:
+        run = prepare(*args)
+
+        def watching(given: Any) -> Any:
+            seen.extend(v.ctypes.data if kind == "array" else v.data_ptr() for v in given)
+            return run(given)
+
+        return watching
+
+    monkeypatch.setattr(module, "prepare", watched)
+    function: Any = tdsl.compile(PAIR)
+    function = function.using(backend="numpy")
+    aligned, other = source(48).reshape(6, 8), unaligned()
+    for x, y in ((aligned, aligned), (other, aligned), (aligned, other), (aligned, aligned)):
+        given = (x, y) if kind == "array" else (torch.from_numpy(x), torch.from_numpy(y))
+        close(function(*given)[0], x - y)
+    assert len(seen) == 8
+    assert not any(address % 4 for address in seen)
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "transposed", "every other", "broadcast rows"])

@@ -34,7 +34,7 @@ def native_runner(found: Specialisation, shapes: Shapes, mode: Mode) -> Run:
     known: dict[object, Run] = {}
 
     def run(arrays: Sequence[Array]) -> list[Array]:
-        key = tuple([array.strides for array in arrays])
+        key = tuple([array.strides if array.flags.aligned else None for array in arrays])
         prepared = known.get(key)
         if prepared is None:
             prepared = remember(known, key, _numpy_run(found, shapes, arrays, mode))

@@ -103,7 +103,7 @@ TORCH = TorchArrays()
 
 
 def layouts(values: Sequence[Any]) -> Layouts | None:
-    """The shapes and strides of plain tensors on the processor; None where there is anything else."""
+    """The shapes and strides of plain, aligned tensors on the processor; None where there is another."""
     found: list[object] = []
     for value in values:
         kind = type(value)
@@ -112,6 +112,8 @@ def layouts(values: Sequence[Any]) -> Layouts | None:
         if not value.is_cpu or value.layout is not torch.strided:
             return None
         if value.is_neg() or _is_wrapped(value):
+            return None
+        if value.data_ptr() & 7 and not _is_aligned(value):
             return None
         found += value.shape, value.stride()
     return tuple(found)
@@ -123,7 +125,7 @@ def run_native(callee: Callee, values: Sequence[Any], key: Layouts | None) -> li
     Raises TdslError for what cannot run.
     """
     if key is None:
-        values = [v.resolve_neg() if isinstance(v, Tensor) else tensor_of(v) for v in values]
+        values = [_plain(v) if isinstance(v, Tensor) else tensor_of(v) for v in values]
         key = tuple([part for v in values for part in (v.shape, v.stride())])
     run = callee.prepared.get(key)
     if run is None:
@@ -134,6 +136,16 @@ def run_native(callee: Callee, values: Sequence[Any], key: Layouts | None) -> li
         with torch._C.DisableTorchFunction():
             return run(values)
     return run(values)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """The tensor as kernels read it: what foreign memory holds need not be aligned."""
+    own = tensor.resolve_neg()
+    return own if _is_aligned(own) else own.clone(memory_format=torch.contiguous_format)
+
+
+def _is_aligned(tensor: Tensor) -> bool:
+    return tensor.data_ptr() % tensor.element_size() == 0
 
 
 def _prepared(callee: Callee, tensors: Sequence[Tensor]) -> Run:
