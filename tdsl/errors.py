@@ -3,11 +3,15 @@
 In: a `Fault` (one row of the catalogue in `tdsl.faults`), the place, and the particulars.
 Out: a `Diagnostic` (plain data) carried by a `TdslError`, and one renderer for all of them.
 Between: positions count from 1, `end` is the column after the last character of the span
-on its first line, and a diagnostic never holds anything but text and numbers.
+on its first line, and a diagnostic never holds anything but text and numbers. A warning names the line
+of the user's program that led to it.
 """
 
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -157,6 +161,18 @@ def render(diagnostic: Diagnostic, *, colour: bool = False) -> str:
     lines += [f"note: {line}" for line in diagnostic.note.splitlines()]
     lines += [f"hint: {line}" for line in diagnostic.hint.splitlines()]
     return "\n".join(lines)
+
+
+def warn(message: str) -> None:
+    """Give a RuntimeWarning that names the innermost line that is neither tdsl's nor torch's."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back and _package(frame.f_globals) in ("tdsl", "torch"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, RuntimeWarning, stacklevel=level)
+
+
+def _package(names: Mapping[str, object]) -> str:
+    return str(names.get("__name__")).partition(".")[0]
 
 
 _SHOWN_COLUMNS = 200

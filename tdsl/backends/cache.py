@@ -12,9 +12,10 @@ import hashlib
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
+
+from tdsl.errors import warn
 
 _SUBSTITUTES: list[Path] = []
 
@@ -48,7 +49,8 @@ def made(kind: str, name: str, make: Callable[[Path], None]) -> Path:
     """The file `KIND/NAME` of the cache, which `make` writes where it is missing or damaged.
 
     A sum beside the file tells whether it is whole. Where the cache cannot be written, the file lies in a
-    temporary folder of this process, and a RuntimeWarning says so once.
+    temporary folder of this process, and a RuntimeWarning says so once. When `make` returns there is a
+    file; an OSError or RuntimeError that it raises is taken for that of a cache that cannot be written.
     """
     try:
         folder = cache_folder() / kind
@@ -63,7 +65,7 @@ def made(kind: str, name: str, make: Callable[[Path], None]) -> Path:
 def _made(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
     path, total = folder / name, folder / f"{name}.sum"
     try:
-        if hashlib.sha256(path.read_bytes()).hexdigest() == total.read_text():
+        if hashlib.sha256(path.read_bytes()).hexdigest().encode() == total.read_bytes():
             return path
     except FileNotFoundError:
         pass
@@ -105,10 +107,8 @@ def _substitute(reason: str) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="tdsl-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         _SUBSTITUTES.append(folder)
-        warnings.warn(
+        warn(
             f"the cache of tdsl cannot be written ({reason}); "
-            f"generated code lies in the temporary folder {folder} until this process ends",
-            RuntimeWarning,
-            stacklevel=2,
+            f"generated code lies in the temporary folder {folder} until this process ends"
         )
     return _SUBSTITUTES[0]

@@ -11,6 +11,7 @@ from tdsl.runtime.definition import Mode
 BACKENDS = ("interpreter", "numpy", "c", "triton")
 NATIVE = ("c", "numpy")
 """Those that run a plan's kernels on the processor."""
+COMPILER_HINT = "install a C compiler, or name one that works in the environment variable CC"
 DEFAULT = os.environ.get("TDSL_BACKEND") or "c"
 """The backend of calls on the processor that pin none, as the environment names it."""
 
@@ -36,8 +37,7 @@ def _require_compiler() -> None:
     try:
         compiler()
     except CompilerError as error:
-        hint = "install a C compiler, or name one in the environment variable CC"
-        raise faults.NO_BACKEND.at(backend="c", note=str(error), hint=hint) from None
+        raise faults.NO_BACKEND.at(backend="c", note=str(error), hint=COMPILER_HINT) from None
 
 
 def is_native(mode: Mode) -> bool:

@@ -12,6 +12,7 @@ from functools import partial
 from math import prod
 
 from tdsl.backends.c import module as c
+from tdsl.backends.c.literals import NoForm
 from tdsl.backends.triton import scale_source
 from tdsl.backends.triton.ahead import MULTIPROCESSORS
 from tdsl.backends.triton.module import PROGRAMS_NAME, print_plan
@@ -88,9 +89,15 @@ class PlanReport:
 def report(
     graph: Graph, stage: Stage, sizes: Mapping[str, int], wish: Wish, names: Sequence[str] = ()
 ) -> PlanReport:
-    """The plan of a flat graph with what it moves at these sizes."""
+    """The plan of a flat graph with what it moves at these sizes.
+
+    Raises TdslError for an operation without a form in the backend's language.
+    """
     plan = make_plan(graph, stage, names)
-    source, programs, rows = (_as_c if wish.backend == "c" else _as_triton)(plan, sizes, wish)
+    try:
+        source, programs, rows = (_as_c if wish.backend == "c" else _as_triton)(plan, sizes, wish)
+    except NoForm as error:
+        raise error.within(graph) from None
     size = partial(Size.evaluate, values={**sizes, PROGRAMS_NAME: programs})
     kernels: list[KernelReport] = []
     for kernel, (name, text, described, schedule) in zip(plan.kernels, rows, strict=True):

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from tdsl import faults
-from tdsl.backends.c.compiler import COMPILERS, CompilerError
+from tdsl.backends.c.compiler import COMPILERS, CompilerError, forget
 from tdsl.backends.c.listing import listings
 from tdsl.backends.triton.ahead import MULTIPROCESSORS, requests
 from tdsl.backends.triton.aot import Compiled, compile_many
@@ -24,6 +24,7 @@ from tdsl.ir.function import Function as Graph
 from tdsl.ir.size import Size
 from tdsl.ir.text import print_function
 from tdsl.runtime.arguments import as_array, fact_of
+from tdsl.runtime.backends import COMPILER_HINT
 from tdsl.runtime.binding import Default, Fact, bind, positional
 from tdsl.runtime.call import Target, specialise, static_values
 from tdsl.runtime.definition import Mode, Specialisation, specialisation
@@ -103,6 +104,8 @@ class Lowered:
         self._require_sizes()
         if self.wish.backend == "triton" or self.processor != "c":
             return []
+        if self._is_c:
+            forget()
         parts = [self.found]
         if self.backward is not None:
             floating = [p.name for p in self.graph.params if p.name in self._wrt()]
@@ -160,7 +163,10 @@ class Lowered:
 
     @property
     def processor(self) -> str:
-        """The backend that runs calls on the processor here: the pinned one, or the best there is."""
+        """The backend that runs calls on the processor here: the pinned one, or the best there is.
+
+        A C compiler counts until it was found broken in this process; it is not tried for this.
+        """
         return running(Mode(backend=self.wish.backend if self.wish.backend != "triton" else None))
 
     @property
@@ -193,7 +199,7 @@ def _assembly(source: str, names: Sequence[str]) -> Mapping[str, str]:
     try:
         return listings(source, names)
     except CompilerError as error:
-        raise faults.NO_BACKEND.at(backend="asm", note=str(error), hint="see `$CC`") from None
+        raise faults.NO_BACKEND.at(backend="asm", note=str(error), hint=COMPILER_HINT) from None
 
 
 def lower(target: Target, specs: Sequence[Any], keywords: Mapping[str, Any], wish: Wish) -> Lowered:

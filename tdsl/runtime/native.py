@@ -8,24 +8,32 @@ is known to follow compiles meanwhile.
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from tdsl import faults
 from tdsl.backends.arrays import NUMPY, Arrays
-from tdsl.backends.c.compiler import COMPILERS, CompilerError, compiler, library
+from tdsl.backends.c.compiler import (
+    COMPILERS,
+    CompilerError,
+    compiler,
+    forget,
+    library,
+    working,
+)
 from tdsl.backends.c.execute import Executable
+from tdsl.backends.c.literals import NoForm
 from tdsl.backends.c.module import Texts, print_plan
 from tdsl.backends.numpy.execute import Executable as TiledExecutable
+from tdsl.errors import warn
 from tdsl.fusion.plan import Plan, make_plan, with_strides
 from tdsl.ir.size import Size
 from tdsl.runtime.arguments import Array
-from tdsl.runtime.backends import chosen
+from tdsl.runtime.backends import COMPILER_HINT, chosen
 from tdsl.runtime.definition import Mode, Run, Shapes, Specialisation, remember
 from tdsl.runtime.layouts import Layout, symbolic_strides
 
-_REPORTED: list[str] = []
+_REPORTED: set[str] = set()
 
 
 def native_runner(found: Specialisation, shapes: Shapes, mode: Mode) -> Run:
@@ -65,7 +73,7 @@ def prepare(
 ) -> Run:
     """What runs arrays of these shapes and strides, in elements: compiled, or else tile by tile.
 
-    Raises TdslValueError for wrong sizes, and where C is pinned that cannot be compiled.
+    Raises TdslValueError for wrong sizes, and where C is pinned that cannot be printed or compiled.
     """
     names = [param.name for param in found.flat.params]
     layouts: list[Layout] = list(zip(names, shapes, strides, strict=True))
@@ -73,16 +81,37 @@ def prepare(
     sizes = {**found.sizes(shapes), **values}
     plan, texts = planned(found, steps)
     if chosen(mode) == "c":
-        if found.then is not None:
-            with suppress(RuntimeError):  # no thread begins when the interpreter ends
-                COMPILERS.submit(compile_kernels, found.then, sizes, steps)
         try:
+            _begin(found.then, sizes, steps, mode)
             return Executable(plan, sizes, arrays, texts).run
         except CompilerError as error:
             if mode.backend == "c":
-                raise faults.NO_BACKEND.at(backend="c", note=str(error), hint="see `$CC`") from None
-            _report(str(error))
+                note = str(error)
+                raise faults.NO_BACKEND.at(backend="c", note=note, hint=COMPILER_HINT) from None
+            _report_compiler(str(error))
+        except NoForm as error:
+            if mode.backend == "c":
+                raise error.within(found.flat) from None
+            _report(error.note, f"{plan.name} runs without compiled kernels: {error.note}")
     return TiledExecutable(plan, sizes, arrays).run
+
+
+def _begin(
+    then: Specialisation | None,
+    sizes: Mapping[str, int],
+    steps: Mapping[str, tuple[Size, ...]],
+    mode: Mode,
+) -> None:
+    """Begin to compile what follows. Raises CompilerError where the compiler is known to be broken.
+
+    Whoever pins C has it tried again, and is told what it says now.
+    """
+    if mode.backend == "c":
+        forget()
+    working()
+    if then is not None:
+        with suppress(RuntimeError):  # no thread begins when the interpreter ends
+            COMPILERS.submit(compile_kernels, then, sizes, steps)
 
 
 def compile_kernels(
@@ -96,26 +125,35 @@ def compile_kernels(
         library(module.source)
 
 
-def _report(message: str) -> None:
+def _report_compiler(message: str) -> None:
     """Tell once that the compiler fails; that there is none is no fault, unless one was named."""
-    if not _REPORTED and (_has_compiler() or "CC" in os.environ):
-        _REPORTED.append(message)
-        warnings.warn(
-            f"tdsl runs without compiled kernels: {message}", RuntimeWarning, stacklevel=2
-        )
+    named = os.environ.get("CC", "")
+    if named or _is_had(compiler):
+        _report(f"CC={named}", f"tdsl runs without compiled kernels: {message}\n{COMPILER_HINT}")
 
 
-def _has_compiler() -> bool:
+def _report(subject: str, message: str) -> None:
+    """Warn once of each subject."""
+    if subject not in _REPORTED:
+        _REPORTED.add(subject)
+        warn(f'{message}\n`using(backend="numpy")`, or TDSL_BACKEND=numpy, silences this')
+
+
+def _is_had(command: Callable[[], object]) -> bool:
     try:
-        return bool(compiler())
+        return bool(command())
     except CompilerError:
         return False
 
 
 def running(mode: Mode) -> str:
-    """The backend that runs a call on the processor: where nothing can be compiled, NumPy's tiles."""
+    """The backend that runs a call on the processor: where nothing can be compiled, NumPy's tiles.
+
+    Nothing is run to find out, since a broken compiler may take minutes: one that was never tried counts
+    as working.
+    """
     own = chosen(mode)
-    return "numpy" if own == "c" and mode.backend is None and not _has_compiler() else own
+    return "numpy" if own == "c" and mode.backend is None and not _is_had(working) else own
 
 
 def planned(found: Specialisation, steps: Mapping[str, tuple[Size, ...]]) -> tuple[Plan, Texts]:

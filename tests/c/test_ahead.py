@@ -69,13 +69,9 @@ def log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Log]:
     monkeypatch.setattr(COMPILERS, "most", lambda: WIDTH)
     monkeypatch.setattr(COMPILERS, "threads", None)
     monkeypatch.setattr(compiler, "_LIBRARIES", {})
-    compiler.compiler.cache_clear()
-    compiler.identity.cache_clear()
     yield found
     if COMPILERS.threads is not None:
         COMPILERS.threads.shutdown()
-    compiler.compiler.cache_clear()
-    compiler.identity.cache_clear()
 
 
 def test_a_module_of_30_functions_compiles_at_once(

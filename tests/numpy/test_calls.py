@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -52,18 +52,9 @@ def test_the_interpreter_may_end_before_the_last_call() -> None:
     assert float(done.stdout) == pytest.approx(512, rel=1e-4)
 
 
-@pytest.fixture
-def forgotten() -> Iterator[Callable[[], None]]:
-    """The compiler is looked for again, before and after."""
-    compiler.compiler.cache_clear()
-    yield compiler.compiler.cache_clear
-    compiler.compiler.cache_clear()
-
-
-@pytest.mark.usefixtures("forgotten")
 def test_without_a_compiler_calls_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "DEFAULT", "c")
-    monkeypatch.setattr(native, "_REPORTED", [])
+    monkeypatch.setattr(native, "_REPORTED", set())
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(compiler, "CANDIDATES", ("no-such-compiler",))
     function: Any = tdsl.compile("def f(x: f32[N]) -> f32[N]:\n    return x * 3.0 + 1\n")
@@ -73,12 +64,11 @@ def test_without_a_compiler_calls_are_silent(monkeypatch: pytest.MonkeyPatch) ->
         close(function(torch.ones(3)).numpy(), [4, 4, 4])
 
 
-@pytest.mark.usefixtures("forgotten")
 def test_a_compiler_that_is_named_but_not_there_is_reported_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(backends, "DEFAULT", "c")
-    monkeypatch.setattr(native, "_REPORTED", [])
+    monkeypatch.setattr(native, "_REPORTED", set())
     monkeypatch.setenv("CC", "no-such-compiler")
     text = "def f(x: f32[N]) -> f32[N]:\n    return x * 3.0 + {0}\n"
     functions: list[Any] = [tdsl.compile(text.format(place)) for place in (1, 2)]

@@ -2,8 +2,9 @@
 
 In: the text of a C file. Out: a loaded library. Between: a library's name in the cache is made of the
 text, the compiler's version, the flags and the processor, since `-march=native` code is for one kind of
-processor; what is damaged is compiled again. No flag changes what NaN, infinity or subnormal numbers
-mean. Several files compile at once, each once.
+processor; nothing is kept there that cannot be loaded, and what is damaged is compiled again. No flag
+changes what NaN, infinity or subnormal numbers mean. Several files compile at once, each once. Whatever a
+compiler does wrong is a CompilerError, and one that is broken is not run again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import platform
 import shutil
 import subprocess
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -33,15 +35,18 @@ COMPILERS = Pool("tdsl compiler", processors)
 """Threads in which the compiler runs for what will be called."""
 _LIBRARIES: dict[str, ctypes.CDLL] = {}
 _COMPILING: dict[str, threading.Lock] = {}
+_FAILED: dict[tuple[tuple[str, ...], str], str] = {}
+"""What was said when a command failed, by the text that it failed at; that of a broken one by ""."""
+_WORKING: set[tuple[str, ...]] = set()
+"""The commands whose last file could be loaded."""
 # In a forked child nobody would release what a thread of its parent holds.
 after_fork(_COMPILING.clear)
 
 
 class CompilerError(Exception):
-    """There is no compiler, or it fails; the message says what it said."""
+    """There is no compiler, it fails, or what it made cannot be loaded; the message says what was said."""
 
 
-@cache
 def compiler() -> tuple[str, ...]:
     """The compiler's command: `$CC`, else the first of `CANDIDATES`. Raises CompilerError."""
     wanted = os.environ.get("CC", "").split()
@@ -52,11 +57,27 @@ def compiler() -> tuple[str, ...]:
     raise CompilerError(f"no C compiler was found (looked for: {names})")
 
 
+def working() -> tuple[str, ...]:
+    """The compiler's command, unless it was found broken in this process; nothing is run.
+
+    Raises CompilerError.
+    """
+    command = compiler()
+    if (said := _FAILED.get((command, ""))) is not None:
+        raise CompilerError(said)
+    return command
+
+
+def forget() -> None:
+    """Let compilers that failed be tried again."""
+    _FAILED.clear()
+
+
 @cache
-def identity() -> str:
-    """What compiled code depends on beside its text. Raises CompilerError."""
-    version = _run([*compiler(), "--version"])
-    return "\n".join([*compiler(), version, *flags(), _processor()])
+def identity(command: tuple[str, ...]) -> str:
+    """What code compiled by this command depends on beside its text. Raises CompilerError."""
+    version = _run([*command, "--version"])
+    return "\n".join([*command, version, *flags(), _processor()])
 
 
 @cache
@@ -78,29 +99,68 @@ def _processor() -> str:
 
 
 def library(source: str) -> ctypes.CDLL:
-    """The compiled text, loaded. Raises CompilerError."""
+    """The compiled text, loaded.
+
+    Raises CompilerError: at once, where the compiler failed at this text before, or is broken.
+    """
     known = _LIBRARIES.get(source)
     if known is not None:
         return known
     with _COMPILING.setdefault(source, threading.Lock()):
         if source not in _LIBRARIES:
-            _LIBRARIES[source] = _load(source)
+            _LIBRARIES[source] = _tried(source)
     return _LIBRARIES[source]
 
 
-def _load(source: str) -> ctypes.CDLL:
-    key = hashlib.sha256(f"{identity()}\n{source}".encode()).hexdigest()[:32]
-    path = made("c", f"{key}.so", lambda target: _compile(source, target))
-    return ctypes.CDLL(str(path))
+def _tried(source: str) -> ctypes.CDLL:
+    """The text's library. A failure is the text's fault after a success, else the compiler's."""
+    command = working()
+    if (said := _FAILED.get((command, source))) is not None:
+        raise CompilerError(said)
+    try:
+        return _load(source, command)
+    except CompilerError as error:
+        _FAILED[command, source if command in _WORKING else ""] = str(error)
+        _WORKING.discard(command)
+        raise
 
 
-def _compile(source: str, target: Path) -> None:
+def _load(source: str, command: tuple[str, ...]) -> ctypes.CDLL:
+    key = hashlib.sha256(f"{identity(command)}\n{source}".encode()).hexdigest()[:32]
+
+    def path() -> Path:
+        return made("c", f"{key}.so", lambda target: _compile(source, command, target))
+
+    found = path()
+    try:
+        return _opened(found, command)
+    except CompilerError:  # what it needs is gone since it was made
+        with suppress(OSError):
+            found.unlink()
+        return _opened(path(), command)
+
+
+def _compile(source: str, command: tuple[str, ...], target: Path) -> None:
+    """Write the text's library, which can be loaded. Raises CompilerError."""
     text = target.with_suffix(".c")
     try:
         text.write_text(source)
-        _run([*compiler(), *flags(), str(text), "-o", str(target), "-lm"])
+        _run([*command, *flags(), str(text), "-o", str(target), "-lm"])
     finally:
         text.unlink(missing_ok=True)
+    _opened(target, command)
+    _WORKING.add(command)
+
+
+def _opened(path: Path, command: tuple[str, ...]) -> ctypes.CDLL:
+    if not path.is_file():
+        raise CompilerError(f"{command[0]} wrote no library, and told of no error")
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        message = f"{command[0]} made a library that cannot be loaded: {error}"
+        remedy = "if its folder forbids to run code, TDSL_CACHE_DIR names another"
+        raise CompilerError(f"{message}\n{remedy}") from error
 
 
 def assembly(source: str) -> str:
@@ -112,10 +172,13 @@ def assembly(source: str) -> str:
 def _run(command: list[str], text: str | None = None) -> str:
     try:
         done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+            command, input=text, capture_output=True, timeout=SECONDS, check=False,
+            encoding="utf-8", errors="replace",
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompilerError(f"{command[0]}: {error}") from error
     if done.returncode:
-        raise CompilerError(f"{command[0]} failed:\n{done.stderr.strip()}")
+        said = done.stderr.strip()
+        ending = f":\n{said}" if said else f" and said nothing (exit status {done.returncode})"
+        raise CompilerError(f"{command[0]} failed{ending}")
     return done.stdout

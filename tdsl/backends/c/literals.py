@@ -7,17 +7,40 @@ become f32 by explicit conversions; a bool in memory is a byte.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tdsl import faults
 from tdsl.backends.c.intervals import narrow
+from tdsl.errors import TdslError, TdslValueError
 from tdsl.fusion.lower import value_of_nothing
 from tdsl.ir.dtype import BF16, BOOL, F16, F32, F64, AnyDtype
+from tdsl.ir.function import Function
 from tdsl.ir.node import Node
 
 HALVES = (F16, BF16)
+
+
+class NoForm(TdslValueError):
+    """An operation has no form in C for its operands' dtype."""
+
+    def __init__(self, node: Node) -> None:
+        note = f"`{node.op}` of {node.operands[0].dtype} has no form in C"
+        fault = faults.NO_BACKEND.at(backend="c", note=note, hint="pin another backend")
+        super().__init__(fault.errors)
+        self.node = node
+
+    def within(self, function: Function) -> TdslError:
+        """The same with the place where the function has the operation first, if it is known."""
+        wanted = self.node.op, self.node.operands[0].dtype
+        spans = (
+            origin.span
+            for node, origin in function.origins.items()
+            if node.operands and (node.op, node.operands[0].dtype) == wanted
+        )
+        return TdslValueError((replace(self.errors[0], span=next(filter(None, spans), None)),))
 
 
 def c_type(dtype: AnyDtype) -> str:
@@ -48,15 +71,14 @@ def suffix(dtype: AnyDtype) -> str:
 
 
 def spelled(node: Node) -> str:
-    """The operation's expression, for its operands' dtype. Raises TdslValueError if there is none."""
+    """The operation's expression, for its operands' dtype. Raises NoForm if there is none."""
     known, dtype = node.op.c, node.operands[0].dtype
     if (name := narrow(node)) is not None:
         return f"{name}_{{t}}({{0}})"
     if not isinstance(known, str):
         known = known.get(kind_of(dtype)) or known.get("", "")
     if not known:
-        note = f"`{node.op}` of {dtype} has no form in C"
-        raise faults.NO_BACKEND.at(backend="c", note=note, hint="pin another backend")
+        raise NoForm(node)
     return known
 
 
