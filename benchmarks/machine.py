@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tdsl
-from tdsl.backends.c.compiler import identity
+from tdsl.backends.c.compiler import compiler, identity
 from tdsl.cli.bench import processor
 
 PACKAGES = ("numpy", "scipy", "torch", "triton", "jax", "numexpr")
@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
         "processor": processor(),
         "threads": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "compiler": identity().split("\n")[1],
+        "compiler": identity(compiler()).split("\n")[1],
         "versions": {
             "tdsl": tdsl.__version__,
             **{name: version for name in PACKAGES if (version := _version(name))},
