@@ -90,7 +90,7 @@ def thirty_functions(*, at_once: bool) -> float:
     def run() -> None:
         seed = time.time_ns() % 1_000_000
         text = "\n".join(line.format(f"{next(NUMBERS)}{seed}") for _ in range(30))
-        begun = []
+        begun: list[Any] = []
         for function in tdsl.compile(text):  # type: ignore[union-attr]
             begun += function.lower("f32[4096, 512]").compile()
             if not at_once:
@@ -112,8 +112,8 @@ def call_overhead() -> tuple[float, float]:
     def by_hand() -> Any:
         return x * np.reciprocal(np.sqrt((x * x).sum(-1) * share + eps))[:, None] * w
 
-    def many(action: Callable[[], Any]) -> Callable[[], None]:
-        return lambda: [action() for _ in range(2000)] and None
+    def many(action: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: [action() for _ in range(2000)]
 
     ours, theirs = [], []
     for _ in range(9):

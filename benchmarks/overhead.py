@@ -61,15 +61,22 @@ def variants(device: str) -> Mapping[str, Action]:
     ct = torch.ones(8, device=device)
     found: dict[str, Action] = {}
     for name, call in (("tdsl", f), ("eager", torch.relu), ("autograd.Function", Nothing.apply)):
-        found[f"{name}, no gradient"] = lambda call=call: call(x)
-        found[f"{name}, recorded"] = lambda call=call: call(leaf)
-        found[f"{name}, backward too"] = lambda call=call: torch.autograd.grad(call(leaf), leaf, ct)
+        found |= called(name, call, x, leaf, ct)
     with _Seen() as seen:
         f(x)
     (operator,) = seen.found
     found["tdsl, the operator"] = lambda: operator(x)
     found["tdsl, the operator, recorded"] = lambda: operator(leaf)
     return found
+
+
+def called(name: str, call: Callable[..., Any], x: Any, leaf: Any, ct: Any) -> dict[str, Action]:
+    """A function of one tensor: without a gradient, recorded, and with the backward pass."""
+    return {
+        f"{name}, no gradient": lambda: call(x),
+        f"{name}, recorded": lambda: call(leaf),
+        f"{name}, backward too": lambda: torch.autograd.grad(call(leaf), leaf, ct),
+    }
 
 
 class _Seen(torch.utils._python_dispatch.TorchDispatchMode):
@@ -101,7 +108,7 @@ def arrays() -> Mapping[str, Action]:
 
 def by_hand(x: Any) -> Action:
     """A function of C on an array and a fresh one, with the least that ctypes needs."""
-    function = library(SOURCE).relu
+    function: Any = library(SOURCE).relu
     function.argtypes = None
     function.restype = None
     memory, at, empty = ctypes.c_char, ctypes.addressof, np.empty_like
