@@ -17,8 +17,7 @@ import torch
 
 import tdsl
 from benchmarks.case import Case
-from tdsl.backends import pool
-from tdsl.backends.pool import Pool
+from tdsl.backends.pool import Pool, leasing_from
 from tdsl.cli.measuring import Action, Prepare
 from tdsl.cli.subject import Subject
 from tdsl.cli.torch_variants import preparation
@@ -62,11 +61,8 @@ def _pooled(variant: Variant) -> Variant:
     """The variant with pages of results that are gone, which all others are without."""
 
     def within(call: Callable[[], Any]) -> Any:
-        outside, pool.POOL = pool.POOL, POOL
-        try:
+        with leasing_from(POOL):
             return call()
-        finally:
-            pool.POOL = outside
 
     def prepare() -> Action:
         action = within(variant.prepare)

@@ -13,7 +13,8 @@ import mmap
 import os
 import weakref
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
 
@@ -108,4 +109,15 @@ def _limit() -> int:
 
 
 POOL = Pool()
-"""Pages of large results: used again when nobody sees them, bounded, and never shared."""
+"""The process's own."""
+
+
+@contextmanager
+def leasing_from(other: Pool) -> Iterator[None]:
+    """Results take their pages from another pool meanwhile."""
+    global POOL  # noqa: PLW0603 - the one place that all executors read
+    own, POOL = POOL, other
+    try:
+        yield
+    finally:
+        POOL = own

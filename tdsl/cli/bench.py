@@ -12,7 +12,6 @@ import platform
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -20,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tdsl import faults
-from tdsl.backends import pool
-from tdsl.backends.pool import Pool
+from tdsl.backends.pool import Pool, leasing_from
 from tdsl.cli.measuring import (
     Clock,
     Times,
@@ -90,23 +88,13 @@ def compare(
     subject = subject_of(function, given, statics, options)
     bench = Bench(subject, setting, _makers(options, setting), options.vs is not None)
     stages = STAGES[: 1 + (options.grad is not None)]
-    with fresh_pages():
+    with leasing_from(Pool(0)):  # fresh pages for all alike
         document, copy = measured(bench, function.__name__, stages)
     if options.plot:
         from tdsl.cli.picture import draw
 
         draw(document, options.plot)
     return document, table(document, copy)
-
-
-@contextmanager
-def fresh_pages() -> Iterator[None]:
-    """No results in pages of earlier ones meanwhile: the others have none such either."""
-    outside, pool.POOL = pool.POOL, Pool(0)
-    try:
-        yield
-    finally:
-        pool.POOL = outside
 
 
 def _require_folder(file: str) -> None:

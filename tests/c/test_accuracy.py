@@ -82,7 +82,7 @@ def test_bounds(name: str, low: str, high: str, f32: str, f64: str) -> None:
 def test_bounds_without_the_c_library(row: list[str]) -> None:
     name, low, high, f32, _ = row
     x = points(float(low), float(high), 1 << 17).astype(np.float32)
-    body = f"{name}(x)"
+    body = called(name)
     lowered = function(body, "c").lower(f"f32[{x.size}]")
     module, _ = print_plan(make_plan(lowered.graph, "forward"), lowered.sizes)
     run = library(f"#define TDSL_VECTORS 0\n{module.source}").f_forward

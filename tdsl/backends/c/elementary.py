@@ -1,10 +1,10 @@
 """Elementary functions of f32 as C that the compiler makes vectors of, inside the loop that calls them.
 
 In: nothing. Out: `SINGLE`, bodies by name. Between: plain arithmetic without branches, for every compiler
-and C library; NaN, infinities, signed zeros and subnormal numbers as in IEEE 754. A vector form of the C
-library is called instead where there is one that is not slower. Coefficients are minimax fits (Lawson's
-iteration on Chebyshev nodes), each rounded to f32 before the next ones are fitted; arguments are reduced
-as in Cody and Waite, "Software Manual for the Elementary Functions", 1980. docs/accuracy.md has the bounds.
+and C library; NaN, infinities, signed zeros and subnormal numbers as in IEEE 754. Coefficients are
+minimax fits (Lawson's iteration on Chebyshev nodes), each rounded to f32 before the next ones are fitted;
+arguments are reduced as in Cody and Waite, "Software Manual for the Elementary Functions", 1980.
+docs/accuracy.md has the bounds.
 """
 
 from __future__ import annotations
