@@ -34,6 +34,10 @@ SECONDS = 3.0
 """How long the rounds of one comparison may take, beyond the fewest."""
 REST = 0.008
 """Seconds after which OpenMP's threads no longer wait by spinning, on a core that the next one needs."""
+KEPT = 32 << 20
+"""Bytes up to which the C library may keep a block that was freed; a larger one has fresh pages."""
+HUGE = 4 << 20
+"""Bytes from which NumPy asks for huge pages."""
 LIMITS = {"float64": 1e-11, "float32": 2e-4, "float16": 8e-3, "bfloat16": 6e-2}
 """How far results may be apart, relative to the largest value: roundings, and sums in other orders."""
 
@@ -111,6 +115,7 @@ def progress(rounds: Sequence[int], title: str) -> Iterator[int]:
 def copying(count: int) -> tuple[str, Prepare]:
     """What moves so many bytes, half of them read, half written into a fresh array; and its name."""
     source = np.ones(max(count // 2, 1), np.uint8)
+    room = max(source.size, KEPT + HUGE) if source.size >= HUGE else source.size
     try:
         function = library(COPY).copy
     except CompilerError:
@@ -119,7 +124,7 @@ def copying(count: int) -> tuple[str, Prepare]:
     function.restype = None
 
     def copy() -> Any:
-        target = np.empty_like(source)
+        target = np.empty(room, np.uint8)[: source.size]
         function(target.ctypes.data, source.ctypes.data, source.size)
         return target
 

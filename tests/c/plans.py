@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdsl.backends.c import execute, loops, module, passes, printer, schedule, tiles
+from tdsl.backends.c import execute, loops, module, online, passes, printer, schedule, tiles
 from tdsl.backends.c.execute import Executable
 from tdsl.ir.dtype import DTYPES
 from tdsl.ops import numpy_dtype
@@ -17,7 +17,7 @@ from tests.processor import Executor
 
 SMALL = {
     "STAGED": 4, "STAGED_LANES": 0, "BLOCK": 4, "LANES": 4, "TILE": 2, "EACH_PROGRAM": 1,
-    "SHARING": 2,
+    "SHARING": 2, "PART": 3,
 }  # fmt: skip
 """Constants of the schedule with which even small arrays take several blocks, lanes and programs."""
 
@@ -26,7 +26,7 @@ SMALL = {
 def small_blocks() -> Iterator[None]:
     """Schedules with these constants."""
     with pytest.MonkeyPatch.context() as patch:
-        for part in (schedule, passes, loops, module, printer, tiles):
+        for part in (schedule, passes, online, loops, module, printer, tiles):
             for constant, value in SMALL.items():
                 if hasattr(part, constant):
                     patch.setattr(part, constant, value)

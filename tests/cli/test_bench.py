@@ -273,3 +273,11 @@ def test_a_copy_copies() -> None:
     name, prepare = measuring.copying(1000)
     assert "in C" in name
     np.testing.assert_array_equal(prepare()(), np.ones(500, np.uint8))
+
+
+def test_a_copy_has_fresh_pages() -> None:
+    """A block that the C library may have kept from before has none."""
+    _, prepare = measuring.copying(16 << 20)
+    target = prepare()()
+    assert target.size == 8 << 20
+    assert target.base.nbytes > measuring.KEPT

@@ -111,6 +111,11 @@ INTEGER = {
         "({T} x, {T} y) {{ return y >= 0 && y < {bits} ? ({T})(x >> y) : ({T})(x < 0 ? -1 : 0); }}"
     ),
 }
+FETCH = """static inline void fetch(const void *from, int64_t bytes) {
+    // What will be read soon; an address beyond the end does no harm.
+    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)from + line);
+}
+"""
 SATURATED = """static inline {T} to_{t}(double x) {{
     // Truncated, saturated; 0 for NaN.
     return x >= {above} ? {high} : x <= {below} ? {low} : x != x ? 0 : ({T})x;
@@ -232,6 +237,7 @@ def _named(text: str) -> set[str]:
 
 def _helpers() -> Iterator[tuple[str, str]]:
     """Every helper, those that others call first."""
+    yield "fetch", FETCH
     yield from CONVERSIONS.items()
     for name, body in SINGLE.items():
         yield f"{name}_f32", f"{ALWAYS} float {name}_f32{body}\n"

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tdsl.backends.c import counters
+from tdsl.backends.c.ahead import fetched
+from tdsl.backends.c.fetches import PART
 from tdsl.backends.c.literals import kind_of, loaded, memory_type
 from tdsl.backends.c.online import SIMD, Online
 from tdsl.backends.c.passes import Pass, plan_row
@@ -92,7 +94,7 @@ class Loops(Online):
         self.emit(shared.nodes)
         for node in shared.kept:
             self.line(f"{self._kept(node)} = {self.text[node]};")
-        self._close_to(depth)
+        self.close_to(depth)
         self.text = known | {node: loaded(self._kept(node), node.dtype) for node in shared.kept}
 
     def _is_long(self, node: Node) -> bool:
@@ -161,8 +163,8 @@ class Loops(Online):
         self.stores(one.stores)
         self._close_loop(parts)
         self.text = dict(known)
-        self.join(heads, parts)
-        self._close_to(depth)
+        self.join(heads, parts, one.nodes)
+        self.close_to(depth)
         self.text = known
         for node in sought if is_vector else ():
             self._seek(node)
@@ -175,8 +177,11 @@ class Loops(Online):
         self, one: Pass, added: Sequence[Node], *, direct: bool, is_vector: bool
     ) -> dict[Node, str]:
         """Open loops over the columns; where the innermost one adds up each of the reductions."""
-        is_blocked = is_vector and not self.schedule.staged
-        first, last = self._outer_loops(one.nodes, is_blocked=is_blocked)
+        later = self._next_rows(one) if is_vector else []
+        block = PART if later else 0 if self.schedule.staged or not is_vector else BLOCK
+        first, last = self._outer_loops(one.nodes, block=block)
+        for line in later:
+            self.line(line)
         parts = {node: self.carried(self.totals[node][0]) for node in added}
         if is_vector:
             parts = {
@@ -199,8 +204,11 @@ class Loops(Online):
             self._lane_loop()
         return parts
 
-    def _outer_loops(self, nodes: Sequence[Node] = (), *, is_blocked: bool) -> tuple[str, str]:
-        """Open all loops but the innermost, with what does not vary along that one; its range."""
+    def _outer_loops(self, nodes: Sequence[Node] = (), *, block: int = 0) -> tuple[str, str]:
+        """Open all loops but the innermost, with what does not vary along that one; its range.
+
+        That one goes through so many elements at a time, or through all.
+        """
         if self.schedule.kind == "flat":
             return "start", "end"
         counts = [self.names.factor(counters.count(group)) for group in self.column_groups]
@@ -209,15 +217,20 @@ class Loops(Online):
         if counts[1:] and not self.side_by_side:
             self.emit(n for n in nodes if not {*n.axes} & {*self.column_groups[-1]})
         last = counts[-1] if counts else "1"
-        if not is_blocked:
+        if not block:
             return "0", last
-        self.open(f"for (int64_t start = 0; start < {last}; start += {BLOCK})")
-        self.line(f"const int64_t end = {last} - start < {BLOCK} ? {last} : start + {BLOCK};")
+        self.open_parts("start", "end", block, ("0", last))
         return "start", "end"
+
+    def _next_rows(self, one: Pass) -> list[str]:
+        """What fetches the next row in the second loop over this one."""
+        is_second = self.schedule.ahead and one is self.passes.passes[1]
+        reads = fetched(self.kernel, self.schedule, self.passes) if is_second else []
+        return [self.next_row(node) for node in reads]
 
     def _open_columns(self, pragma: str = "", nodes: Sequence[Node] = ()) -> None:
         """Open loops over all columns of the row, the innermost one under a pragma."""
-        first, last = self._outer_loops(nodes, is_blocked=False)
+        first, last = self._outer_loops(nodes)
         if pragma:
             self.line(pragma)
         name = self.column_names[-1]
@@ -235,10 +248,6 @@ class Loops(Online):
             if part != total:
                 self.line(f"{total} = {joined(node, total, part)};")
 
-    def _close_to(self, depth: int) -> None:
-        while self.indent > depth:
-            self.close()
-
     def _seek(self, node: Node) -> None:
         """The first place of an extremum that is known, in a loop of its own."""
         known, depth = dict(self.text), self.indent
@@ -247,7 +256,7 @@ class Loops(Online):
         self._open_columns(f"{SIMD} reduction(min : {place})")
         self.emit(n for n in topological(node.operands, stop=set(self.text)) if self._is_long(n))
         self.find_place(node)
-        self._close_to(depth)
+        self.close_to(depth)
         self.text = known
 
     # Values that wait for a later pass.
@@ -281,4 +290,4 @@ class Loops(Online):
             depth = self.indent
             self._open_columns()
             self.line(f"{self.target(store)} = {start(store.node)};")
-            self._close_to(depth)
+            self.close_to(depth)

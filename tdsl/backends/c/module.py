@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tdsl.backends.c.ahead import looking_ahead
 from tdsl.backends.c.helpers import helper_text, reductions, vector_functions
 from tdsl.backends.c.passes import fitted
 from tdsl.backends.c.printer import Printed, print_kernel
@@ -57,7 +58,10 @@ def print_plan(
     def size(expr: Size) -> int:
         return expr.evaluate(known)
 
-    schedules = tuple(fitted(kernel, choose(kernel, size), size) for kernel in plan.kernels)
+    schedules = tuple(
+        looking_ahead(kernel, fitted(kernel, choose(kernel, size), size), size)
+        for kernel in plan.kernels
+    )
     texts = {} if texts is None else texts
     if schedules not in texts:
         texts[schedules] = _printed(plan, schedules)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tdsl.backends.c.fetches import PART, Fetches
 from tdsl.backends.c.literals import c_type, spelled, suffix
-from tdsl.backends.c.reductions import Reductions
 from tdsl.fusion.online import Joined
 from tdsl.ir.node import Node, topological
 
@@ -19,18 +19,18 @@ SIMD = "#pragma omp simd"
 
 
 @dataclass
-class Online(Reductions):
+class Online(Fetches):
     """`joined` has the sums that join a pass.
 
     `shifts` has, by power, what was subtracted so far; `seen`, by sum of squares, how many elements there
     were, the first block's mean, and the sum of differences from it, which keeps the squares exact where
-    the mean is large beside them.
+    the mean is large beside them. `ahead` has lines that fetch the next block, once for each.
     """
 
     joined: dict[Node, Joined] = field(default_factory=dict)
     shifts: dict[Node, str] = field(default_factory=dict)
     seen: dict[Node, tuple[str, str, str]] = field(default_factory=dict)
-    column_names: list[str] = field(default_factory=list)
+    ahead: list[str] = field(default_factory=list)
 
     def begin_joined(self, nodes: Iterable[Node]) -> None:
         """What is kept of the sums before the first block: nothing is there, which has no weight."""
@@ -46,8 +46,10 @@ class Online(Reductions):
                 name = self.shifts[power] = self.names.fresh("shift")
                 self.line(f"{c_type(power.dtype)} {name} = -INFINITY;")
 
-    def join(self, heads: Sequence[Node], parts: dict[Node, str]) -> None:
-        """Put a block to the sums that join the pass of these reductions."""
+    def join(self, heads: Sequence[Node], parts: dict[Node, str], nodes: Sequence[Node]) -> None:
+        """Put a block, of these values, to the sums that join the pass of these reductions."""
+        if self.joined:
+            self.ahead = [line for node in nodes if (line := self.next_block(node))]
         for head in heads:
             own = {n: one for n, one in self.joined.items() if one.head is head}
             for node, one in own.items():
@@ -137,11 +139,18 @@ class Online(Reductions):
         known = dict(self.text)
         for name, kind in sums.items():
             self.line(f"{kind} {name} = 0;")
+        begin, end, depth = "start", "end", self.indent
+        if self.ahead:
+            self.open_parts("first", "last", PART, ("start", "end"))
+            begin, end = "first", "last"
+            for line in self.ahead:
+                self.line(line)
+            self.ahead = []
         self.line(f"{SIMD} reduction(+ : {', '.join(sums)})")
         column = self.column_names[-1]
-        self.open(f"for (int64_t {column} = start; {column} < end; {column}++)")
+        self.open(f"for (int64_t {column} = {begin}; {column} < {end}; {column}++)")
         add()
-        self.close()
+        self.close_to(depth)
         self.text = known
 
     def _emit_below(self, *roots: Node) -> None:

@@ -55,7 +55,7 @@ class Schedule:
 
     `staged`: values that are costly to compute wait in a row of scratch memory for later passes.
     `lanes`: how many rows lie side by side. `inner`: the last of the rows, along which costly values of the
-    columns are shared.
+    columns are shared. `ahead`: a second loop over the row fetches the next one.
     """
 
     kind: Kind
@@ -65,6 +65,7 @@ class Schedule:
     staged: bool
     lanes: int = 1
     inner: tuple[Size, ...] = ()
+    ahead: bool = False
 
     @property
     def outer(self) -> tuple[Size, ...]:

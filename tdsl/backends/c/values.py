@@ -26,7 +26,7 @@ from tdsl.fusion.offsets import base_of, located
 from tdsl.ir.dtype import I64
 from tdsl.ir.index_map import Condition, InRange
 from tdsl.ir.node import Node
-from tdsl.ir.size import Size, is_nonnegative
+from tdsl.ir.size import ZERO, Size, is_nonnegative
 from tdsl.ir.size import index as variable
 from tdsl.ops import arange, cast, constant, index, input_, size_, take
 
@@ -84,6 +84,18 @@ class Values:
         """Append the end of a block."""
         self.indent -= 1
         self.line("}")
+
+    def open_parts(self, start: str, end: str, length: int, of: tuple[str, str]) -> None:
+        """Append the beginning of a loop over parts, from `start` to `end`, of a range."""
+        first, last = of
+        self.open(f"for (int64_t {start} = {first}; {start} < {last}; {start} += {length})")
+        whole = f"{last} - {start} < {length}"
+        self.line(f"const int64_t {end} = {whole} ? {last} : {start} + {length};")
+
+    def close_to(self, depth: int) -> None:
+        """Append the ends of all blocks deeper than this."""
+        while self.indent > depth:
+            self.close()
 
     def name(self, node: Node, hint: str = "") -> str:
         """A new name for a value."""
@@ -167,15 +179,25 @@ class Values:
         """Whether a place is inside, as one comparison: with two, loops do not become vectors."""
         return f"(uint64_t){place} < (uint64_t){self.names.factor(size)}"
 
-    def _load(self, node: Node) -> None:
+    def address(self, node: Node, further: Size = ZERO) -> str:
+        """What a read reads, or what lies so many elements further."""
+        return self.element(str(base_of(node)["name"]), self.place_of(node) + further)
+
+    def place_of(self, node: Node) -> Size:
+        """The place in its buffer of what a read reads."""
         base = base_of(node)
-        read, shape = access(node, self.shapes[base]), self.shapes[base]
+        shape = self.shapes[base]
+        read = access(node, shape)
         offset = offset_of(shape, self._places(read, shape), self._strides(base))
+        return located(offset, self.where)
+
+    def _load(self, node: Node) -> None:
+        read = access(node, self.shapes[base_of(node)])
         guard = self._inside(read.domain)
         if read.at is not None and read.gathered is not None:
             at = self.text[read.at]
             guard.append(self._between(at, read.gathered))
-        text = self.element(str(base["name"]), located(offset, self.where))
+        text = self.address(node)
         if guard:
             text = f"{' && '.join(guard)} ? {text} : {literal(read.fill, node.dtype)}"
             text = f"({text}) != 0" if loaded("", node.dtype) else text

@@ -1,0 +1,57 @@
+"""Whether the next row is fetched from memory before it is needed.
+
+In: a kernel and its schedule. Out: the schedule with `ahead`, and what is fetched under it. Between: the
+first loop over a row waits for memory, the second finds the row in the cache, so that memory has time to
+bring the next one; that one follows in memory, and fits the nearest cache beside all that a row touches. A
+loop that stores keeps memory busy itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+
+from tdsl.backends.c.counters import count, groups
+from tdsl.backends.c.passes import Row, plan_row
+from tdsl.backends.c.schedule import Schedule
+from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.offsets import COLUMN, ROW, accesses, base_of
+from tdsl.ir.dtype import item_bytes
+from tdsl.ir.node import Node
+from tdsl.ir.size import Size
+from tdsl.ops import take
+
+NEAREST = 48 << 10
+"""Bytes of the nearest cache."""
+
+
+def looking_ahead(kernel: Kernel, schedule: Schedule, size: Callable[[Size], int]) -> Schedule:
+    """The schedule, with the next row fetched while the second loop computes, where that pays."""
+    if schedule.kind != "rows" or not schedule.staged:
+        return schedule
+    row = plan_row(kernel, schedule)
+    next_row = fetched(kernel, schedule, row)
+    if not next_row:
+        return schedule
+    touched = [*next_row, *_touched(kernel, schedule, row)]
+    length = prod(map(size, schedule.columns))
+    fits = length * sum(item_bytes(node.dtype) for node in touched) <= NEAREST
+    return replace(schedule, ahead=fits)
+
+
+def fetched(kernel: Kernel, schedule: Schedule, row: Row) -> list[Node]:
+    """What the first loop reads in the order of the rows, if the second loop does nothing but compute."""
+    columns = schedule.columns
+    if len(row.passes) < 2 or row.passes[1].stores or len(groups(kernel, columns)) != 1:
+        return []
+    in_order = ROW * count(columns) + COLUMN
+    places = dict(accesses(kernel, schedule.rows, columns)[: -len(kernel.stores)])
+    return [n for n in row.passes[0].nodes if places.get(n) == in_order and n.op is not take]
+
+
+def _touched(kernel: Kernel, schedule: Schedule, row: Row) -> list[Node]:
+    """What a row reads, stores and keeps along its columns."""
+    values = [node for node, _ in accesses(kernel, schedule.rows, schedule.columns)]
+    values += [node for one in row.passes for node in one.kept]
+    return [base_of(n) for n in dict.fromkeys(values) if {*schedule.columns} & {*n.axes}]

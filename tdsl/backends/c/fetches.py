@@ -1,0 +1,63 @@
+"""Lines that fetch what a later loop will read; `tdsl.backends.c.ahead` says when.
+
+In: reads of a kernel. Out: lines. Between: an address may lie beyond the end of memory, where it does no
+harm; what is fetched is never more than what the loop around reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tdsl.backends.c import counters
+from tdsl.backends.c.reductions import Reductions
+from tdsl.backends.names import written
+from tdsl.fusion.kernel import unravelled
+from tdsl.fusion.offsets import is_contiguous, is_read
+from tdsl.ir.dtype import item_bytes
+from tdsl.ir.node import Node
+from tdsl.ir.size import ZERO, Size
+from tdsl.ops import take
+
+PART = 512
+"""Elements that are fetched at a time: few enough that the core need not wait for room for them."""
+
+
+@dataclass
+class Fetches(Reductions):
+    """`column_groups` has the columns that one counter counts, outermost first, `column_names` counters."""
+
+    column_groups: tuple[counters.Group, ...] = ()
+    column_names: list[str] = field(default_factory=list)
+
+    def next_row(self, node: Node) -> str:
+        """Fetches what the next row has from `start` to `end`."""
+        return self._fetch(node, "start", "end - start", counters.count(self.column_groups[-1]))
+
+    def next_block(self, node: Node) -> str | None:
+        """Fetches what the next block has where this one has `first` to `last`, if it lies in a piece."""
+        inner = self.column_names[-1] if self.column_names else ""
+        if not is_read(node, self.kernel) or node.op is take:
+            return None
+        if not is_contiguous(self.place_of(node), written(inner)):
+            return None
+        return self._fetch(node, f"(first - start + {self._next(node)})", "last - first")
+
+    def _next(self, node: Node) -> str:
+        """Where the next block begins, by what counts the innermost columns."""
+        if len(self.column_groups) == 1:
+            return "end"
+        here, group = self.where, self.column_groups[-2]
+        further = written(self.column_names[-2]) + 1
+        self.where = {**here, **dict(unravelled(further, group))}
+        there = self.place_of(node)
+        self.where = here
+        step = self.names.factor(there - self.place_of(node))
+        length = self.names.factor(counters.count(self.column_groups[-1]))
+        return f"(end < {length} ? end : {step})"
+
+    def _fetch(self, node: Node, at: str, count: str, further: Size = ZERO) -> str:
+        here, group = self.where, self.column_groups[-1]
+        self.where = {**here, **counters.counted(group, at)}
+        element = self.address(node, further)
+        self.where = here
+        return f"fetch(&{element}, {item_bytes(node.dtype)} * ({count}));"
