@@ -190,9 +190,10 @@ class Function:
         """Compile without running.
 
         Arguments are arrays or specs such as `"f32[8, 64]"`; without any tensor argument the graph
-        stays generic. `grad=True`, or names of parameters, adds the backward. Raises TdslError as a
-        call would.
+        stays generic. `grad=True`, or names of parameters, adds the backward. Without `backend` it is the
+        one that the function is pinned to, if any. Raises TdslError as a call would.
         """
+        backend = backend or self.target.mode.backend
         require_backend(backend)
         from tdsl.runtime.kernels import Wish
         from tdsl.runtime.lowered import lower

@@ -36,6 +36,13 @@ def test_stages_of_kernels() -> None:
         lowered.asm("ptx")
 
 
+def test_a_pinned_function_is_lowered_for_its_backend() -> None:
+    pinned = softmax.softmax.using(backend="c")
+    (kernel,) = pinned.lower("f32[64, 512]").kernels
+    assert kernel.source == softmax.softmax.lower("f32[64, 512]", backend="c").kernels[0].source
+    assert "tl.load" in pinned.lower("f32[64, 512]", backend="triton").kernels[0].source
+
+
 def test_show_prints_a_file_that_compiles(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["show", str(KERNELS / "softmax.tdsl"), "--fn", "softmax", "--arg", "x=f32[8, 16]"]
     assert main([*command, "--stage", "c"]) == 0
