@@ -57,6 +57,9 @@ def page(found: Mapping[str, Document], folder: Path) -> str:
             blocks.append(_where(document))
         make = makers.get(name, _plain)
         blocks += make(document["rows"], folder)
+        if name == "fused":
+            for other in sorted(key for key in found if key.startswith("fused_")):
+                blocks += _elsewhere(found[other])
     return "\n".join(blocks)
 
 
@@ -75,10 +78,38 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _fused(rows: Sequence[Row], folder: Path) -> Iterator[str]:
     rows = [row for row in rows if "variant" in row]
-    sizes = list(dict.fromkeys(row["size"] for row in rows))
-    names = [n for n in ORDER[1:] if any(row["variant"] == n for row in rows)]
-    lines = []
-    for size in sizes:
+    yield _means(rows)
+    names = _variants(rows)
+    for size in _sizes(rows):
+        name = f"benchmarks_{size.replace(' ', '_')}.svg"
+        pictures.ratios([row for row in rows if row["size"] == size], names, size, folder / name)
+        yield f"![Time over tdsl's for each function, arrays {size}]({name})\n"
+    yield from _compared(rows, "")
+
+
+def _elsewhere(document: Document) -> Iterator[str]:
+    """The same of another processor, without pictures."""
+    where = document["processor"]
+    yield f"### The same on {where}\n"
+    rows = [row for row in document["rows"] if "variant" in row]
+    yield _where(document)
+    yield _means(rows)
+    yield from _compared(rows, f", {where}")
+
+
+def _sizes(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["size"] for row in rows))
+
+
+def _variants(rows: Sequence[Row]) -> list[str]:
+    """The variants beside tdsl, in the order of all tables."""
+    return [n for n in ORDER[1:] if any(row["variant"] == n for row in rows)]
+
+
+def _means(rows: Sequence[Row]) -> str:
+    """Geometric means for each size and stage, as a table."""
+    names, lines = _variants(rows), []
+    for size in _sizes(rows):
         for stage in ("forward", "backward"):
             found = means(rows, size, stage)
             ratios = [ratio for ratio, _ in copies(rows, size, stage)]
@@ -87,20 +118,22 @@ def _fused(rows: Sequence[Row], folder: Path) -> Iterator[str]:
             lines.append(
                 [f"{size}, {stage}", *cells, f"{geometric_mean(ratios):.2f}", f"{worst:.2f}"]
             )
-    yield "Geometric means of time over tdsl's; the last two columns are tdsl's time over the copy's:\n"
-    yield _table(["", *names, "of a copy", "at most"], lines)
-    for size in sizes:
-        name = f"benchmarks_{size.replace(' ', '_')}.svg"
-        pictures.ratios([row for row in rows if row["size"] == size], names, size, folder / name)
-        yield f"![Time over tdsl's for each function, arrays {size}]({name})\n"
+    head = (
+        "Geometric means of time over tdsl's; the last two columns are tdsl's time over the copy's:"
+    )
+    return f"{head}\n\n{_table(['', *names, 'of a copy', 'at most'], lines)}"
+
+
+def _compared(rows: Sequence[Row], where: str) -> Iterator[str]:
+    """The goals, and every time; headings say where it was measured."""
     yield from _goals(list(goals(rows, PEERS)))
     beaten = [line for line in slower(rows, PEERS) if "in cache" in line]
     if beaten:
         yield "In the cache, which has no goal, a peer is faster beyond the paired 95 % interval in\n"
         yield "\n".join(f"- {line}" for line in beaten) + "\n"
-    for size in sizes:
-        yield f"### Milliseconds, {size}\n"
-        yield _times([row for row in rows if row["size"] == size], ["tdsl", *names])
+    for size in _sizes(rows):
+        yield f"### Milliseconds, {size}{where}\n"
+        yield _times([row for row in rows if row["size"] == size], ["tdsl", *_variants(rows)])
 
 
 def _times(rows: Sequence[Row], names: Sequence[str]) -> str:
