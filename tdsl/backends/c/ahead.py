@@ -16,7 +16,7 @@ from tdsl.backends.c.counters import count, groups
 from tdsl.backends.c.passes import Row, plan_row
 from tdsl.backends.c.schedule import Schedule
 from tdsl.fusion.kernel import Kernel
-from tdsl.fusion.offsets import COLUMN, ROW, accesses, base_of
+from tdsl.fusion.offsets import COLUMN, ROW, accesses, base_of, sites
 from tdsl.ir.dtype import item_bytes
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
@@ -52,6 +52,6 @@ def fetched(kernel: Kernel, schedule: Schedule, row: Row) -> list[Node]:
 
 def _touched(kernel: Kernel, schedule: Schedule, row: Row) -> list[Node]:
     """What a row reads, stores and keeps along its columns."""
-    values = [node for node, _ in accesses(kernel, schedule.rows, schedule.columns)]
+    values = [site.node for site in sites(kernel)]
     values += [node for one in row.passes for node in one.kept]
     return [base_of(n) for n in dict.fromkeys(values) if {*schedule.columns} & {*n.axes}]
