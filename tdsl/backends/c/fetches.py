@@ -12,7 +12,7 @@ from tdsl.backends.c import counters
 from tdsl.backends.c.reductions import Reductions
 from tdsl.backends.names import written
 from tdsl.fusion.kernel import unravelled
-from tdsl.fusion.offsets import is_contiguous, is_read
+from tdsl.fusion.offsets import base_of, is_contiguous, is_read
 from tdsl.ir.dtype import item_bytes
 from tdsl.ir.node import Node
 from tdsl.ir.size import ZERO, Size
@@ -35,10 +35,9 @@ class Fetches(Reductions):
 
     def next_block(self, node: Node) -> str | None:
         """Fetches what the next block has where this one has `first` to `last`, if it lies in a piece."""
-        inner = self.column_names[-1] if self.column_names else ""
         if not is_read(node, self.kernel) or node.op is take:
             return None
-        if not is_contiguous(self.place_of(node), written(inner)):
+        if not is_contiguous(self.place_of(node, self.where), written(self.column_names[-1])):
             return None
         return self._fetch(node, f"(first - start + {self._next(node)})", "last - first")
 
@@ -46,18 +45,13 @@ class Fetches(Reductions):
         """Where the next block begins, by what counts the innermost columns."""
         if len(self.column_groups) == 1:
             return "end"
-        here, group = self.where, self.column_groups[-2]
-        further = written(self.column_names[-2]) + 1
-        self.where = {**here, **dict(unravelled(further, group))}
-        there = self.place_of(node)
-        self.where = here
-        step = self.names.factor(there - self.place_of(node))
+        further = dict(unravelled(written(self.column_names[-2]) + 1, self.column_groups[-2]))
+        there = self.place_of(node, {**self.where, **further})
+        step = self.names.factor(there - self.place_of(node, self.where))
         length = self.names.factor(counters.count(self.column_groups[-1]))
         return f"(end < {length} ? end : {step})"
 
     def _fetch(self, node: Node, at: str, count: str, further: Size = ZERO) -> str:
-        here, group = self.where, self.column_groups[-1]
-        self.where = {**here, **counters.counted(group, at)}
-        element = self.address(node, further)
-        self.where = here
+        where = {**self.where, **counters.counted(self.column_groups[-1], at)}
+        element = self.element(str(base_of(node)["name"]), self.place_of(node, where) + further)
         return f"fetch(&{element}, {item_bytes(node.dtype)} * ({count}));"

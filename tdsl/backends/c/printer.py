@@ -125,9 +125,7 @@ class _Printer(Tiles):
         """Where the block of this number begins and ends."""
         block = self.schedule.block
         self.line(f"const int64_t {start} = {number} * {block};")
-        self.line(
-            f"const int64_t {end} = {total} - {start} < {block} ? {total} : {start} + {block};"
-        )
+        self.ends(end, start, block, total)
 
     def _printed(self) -> Printed:
         kernel = self.kernel

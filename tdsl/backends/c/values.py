@@ -26,7 +26,7 @@ from tdsl.fusion.offsets import base_of, located
 from tdsl.ir.dtype import I64
 from tdsl.ir.index_map import Condition, InRange
 from tdsl.ir.node import Node
-from tdsl.ir.size import ZERO, Size, is_nonnegative
+from tdsl.ir.size import Size, is_nonnegative
 from tdsl.ir.size import index as variable
 from tdsl.ops import arange, cast, constant, index, input_, size_, take
 
@@ -89,6 +89,10 @@ class Values:
         """Append the beginning of a loop over parts, from `start` to `end`, of a range."""
         first, last = of
         self.open(f"for (int64_t {start} = {first}; {start} < {last}; {start} += {length})")
+        self.ends(end, start, length, last)
+
+    def ends(self, end: str, start: str, length: int, last: str) -> None:
+        """Append where a part ends that begins at `start`: at the latest where the whole does."""
         whole = f"{last} - {start} < {length}"
         self.line(f"const int64_t {end} = {whole} ? {last} : {start} + {length};")
 
@@ -179,25 +183,22 @@ class Values:
         """Whether a place is inside, as one comparison: with two, loops do not become vectors."""
         return f"(uint64_t){place} < (uint64_t){self.names.factor(size)}"
 
-    def address(self, node: Node, further: Size = ZERO) -> str:
-        """What a read reads, or what lies so many elements further."""
-        return self.element(str(base_of(node)["name"]), self.place_of(node) + further)
-
-    def place_of(self, node: Node) -> Size:
-        """The place in its buffer of what a read reads."""
+    def place_of(self, node: Node, where: dict[Size, Size]) -> Size:
+        """The place in its buffer of what a read reads with these indices along the axes."""
         base = base_of(node)
         shape = self.shapes[base]
         read = access(node, shape)
         offset = offset_of(shape, self._places(read, shape), self._strides(base))
-        return located(offset, self.where)
+        return located(offset, where)
 
     def _load(self, node: Node) -> None:
-        read = access(node, self.shapes[base_of(node)])
+        base = base_of(node)
+        read = access(node, self.shapes[base])
         guard = self._inside(read.domain)
         if read.at is not None and read.gathered is not None:
             at = self.text[read.at]
             guard.append(self._between(at, read.gathered))
-        text = self.address(node)
+        text = self.element(str(base["name"]), self.place_of(node, self.where))
         if guard:
             text = f"{' && '.join(guard)} ? {text} : {literal(read.fill, node.dtype)}"
             text = f"({text}) != 0" if loaded("", node.dtype) else text
