@@ -23,7 +23,7 @@ from tdsl.backends.c.compiler import (
 )
 from tdsl.backends.c.execute import Executable
 from tdsl.backends.c.literals import NoForm
-from tdsl.backends.c.module import Texts, print_plan
+from tdsl.backends.c.module import Texts
 from tdsl.backends.numpy.execute import Executable as TiledExecutable
 from tdsl.errors import warn
 from tdsl.fusion.plan import Plan, make_plan, with_strides
@@ -79,11 +79,11 @@ def prepare(
     layouts: list[Layout] = list(zip(names, shapes, strides, strict=True))
     steps, values = symbolic_strides(layouts)
     sizes = {**found.sizes(shapes), **values}
-    plan, texts = planned(found, steps)
+    texts = planned(found, steps)
     if chosen(mode) == "c":
         try:
             _begin(found.then, sizes, steps, mode)
-            return Executable(plan, sizes, arrays, texts).run
+            return Executable(texts, sizes, arrays).run
         except CompilerError as error:
             if mode.backend == "c":
                 note = str(error)
@@ -92,8 +92,8 @@ def prepare(
         except NoForm as error:
             if mode.backend == "c":
                 raise error.within(found.flat) from None
-            _report(error.note, f"{plan.name} runs without compiled kernels: {error.note}")
-    return TiledExecutable(plan, sizes, arrays).run
+            _report(error.note, f"{texts.plan.name} runs without compiled kernels: {error.note}")
+    return TiledExecutable(texts.plan, sizes, arrays).run
 
 
 def _begin(
@@ -119,8 +119,8 @@ def compile_kernels(
 ) -> None:
     """Compile what calls with these sizes and strides will run. Raises CompilerError."""
     own = {param.name for param in found.flat.params}
-    plan, texts = planned(found, {name: each for name, each in steps.items() if name in own})
-    module, _ = print_plan(plan, sizes, texts)
+    texts = planned(found, {name: each for name, each in steps.items() if name in own})
+    module, _ = texts.at(sizes)
     if module.kernels:
         library(module.source)
 
@@ -156,10 +156,13 @@ def running(mode: Mode) -> str:
     return "numpy" if own == "c" and mode.backend is None and not _is_had(working) else own
 
 
-def planned(found: Specialisation, steps: Mapping[str, tuple[Size, ...]]) -> tuple[Plan, Texts]:
-    """The plan for arguments with these strides, and what was printed of it."""
-    texts = found.launched.setdefault(("c", *sorted(steps.items())), {})
-    return with_strides(plan_of(found), steps), texts
+def planned(found: Specialisation, steps: Mapping[str, tuple[Size, ...]]) -> Texts:
+    """The plan for arguments with these strides, and what is printed of it."""
+    key = ("c", *sorted(steps.items()))
+    known: Texts | None = found.launched.get(key)
+    if known is None:
+        known = found.launched[key] = Texts(with_strides(plan_of(found), steps))
+    return known
 
 
 def plan_of(found: Specialisation) -> Plan:

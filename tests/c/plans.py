@@ -11,6 +11,7 @@ import pytest
 
 from tdsl.backends.c import execute, loops, module, online, passes, printer, schedule, tiles
 from tdsl.backends.c.execute import Executable
+from tdsl.backends.c.module import Texts
 from tdsl.ir.dtype import DTYPES
 from tdsl.ops import numpy_dtype
 from tests.processor import Executor
@@ -42,7 +43,10 @@ def shared() -> Iterator[None]:
 
 
 C = Executor(
-    "c", lambda plan, sizes, arrays: Executable(plan, sizes, arrays).run, small_blocks, shared
+    "c",
+    lambda plan, sizes, arrays: Executable(Texts(plan), sizes, arrays).run,
+    small_blocks,
+    shared,
 )
 run_plan, assert_plan_is_right = C.run_plan, C.assert_plan_is_right
 

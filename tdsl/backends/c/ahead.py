@@ -1,43 +1,40 @@
 """Whether the next row is fetched from memory before it is needed.
 
-In: a kernel and its schedule. Out: the schedule with `ahead`, and what is fetched under it. Between: the
-first loop over a row waits for memory, the second finds the row in the cache, so that memory has time to
-bring the next one; that one follows in memory, and fits the nearest cache beside all that a row touches. A
-loop that stores keeps memory busy itself.
+In: a kernel and its choices. Out: the choices with `ahead` before those without, and what is fetched under
+a schedule. Between: the first loop over a row waits for memory, the second finds the row in the cache, so
+that memory has time to bring the next one; that one follows in memory, and fits the nearest cache beside
+all that a row touches. A loop that stores keeps memory busy itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from math import prod
 
 from tdsl.backends.c.counters import count, groups
 from tdsl.backends.c.passes import Row, plan_row
-from tdsl.backends.c.schedule import Schedule
+from tdsl.backends.c.schedule import Choice, Schedule
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.offsets import COLUMN, ROW, accesses, base_of, sites
 from tdsl.ir.dtype import item_bytes
 from tdsl.ir.node import Node
-from tdsl.ir.size import Size
 from tdsl.ops import take
 
 NEAREST = 48 << 10
 """Bytes of the nearest cache."""
 
 
-def looking_ahead(kernel: Kernel, schedule: Schedule, size: Callable[[Size], int]) -> Schedule:
-    """The schedule, with the next row fetched while the second loop computes, where that pays."""
-    if schedule.kind != "rows" or not schedule.staged:
-        return schedule
-    row = plan_row(kernel, schedule)
-    next_row = fetched(kernel, schedule, row)
-    if not next_row:
-        return schedule
-    touched = [*next_row, *_touched(kernel, schedule, row)]
-    length = prod(map(size, schedule.columns))
-    fits = length * sum(item_bytes(node.dtype) for node in touched) <= NEAREST
-    return replace(schedule, ahead=fits)
+def looking_ahead(kernel: Kernel, choices: Iterable[Choice]) -> Iterator[Choice]:
+    """The choices; before one, the same with the next row fetched while the second loop computes."""
+    for choice in choices:
+        schedule = choice.schedule
+        if schedule.kind == "rows" and schedule.staged:
+            row = plan_row(kernel, schedule)
+            if next_row := fetched(kernel, schedule, row):
+                touched = [*next_row, *_touched(kernel, schedule, row)]
+                near = choice.up_to(NEAREST // sum(item_bytes(node.dtype) for node in touched))
+                yield replace(near, schedule=replace(schedule, ahead=True))
+        yield choice
 
 
 def fetched(kernel: Kernel, schedule: Schedule, row: Row) -> list[Node]:

@@ -1,7 +1,8 @@
 """Running a Plan with compiled C: buffers, calls, library calls.
 
-In: a `Plan` and sizes. Out: a function from arrays to arrays. Between: kernels get addresses; how many
-threads run decides nothing but the time, and none are started where there is too little work for two.
+In: the `Texts` of a plan, and sizes. Out: a function from arrays to arrays. Between: kernels get
+addresses; how many threads run decides nothing but the time, and none are started where there is too
+little work for two.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import numpy as np
 
 from tdsl.backends.arrays import Arrays, evaluate
 from tdsl.backends.c.compiler import library
-from tdsl.backends.c.module import PROGRAMS_NAME, Texts, print_plan
+from tdsl.backends.c.module import PROGRAMS_NAME, Texts
 from tdsl.backends.c.printer import Printed
 from tdsl.backends.threads import SMALL, THREADS
 from tdsl.fusion.kernel import Kernel
-from tdsl.fusion.plan import LibraryCall, Plan
+from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.size import Size
 
 C_TYPES: dict[str, Any] = {
@@ -37,14 +38,14 @@ class Executable:
 
     def __init__(
         self,
-        plan: Plan,
+        texts: Texts,
         sizes: Mapping[str, int],
         arrays: Arrays,
-        texts: Texts | None = None,
     ) -> None:
+        plan = texts.plan
         plan.check(lambda size: size.evaluate(sizes))
-        self.plan, self.arrays = plan, arrays
-        module, programs = print_plan(plan, sizes, texts)
+        self.arrays = arrays
+        module, programs = texts.at(sizes)
         self.sizes = {**sizes, PROGRAMS_NAME: programs}
         names = [*(param.name for param in plan.params), *(buffer.name for buffer in plan.buffers)]
         self.slots = {name: place for place, name in enumerate(names)}

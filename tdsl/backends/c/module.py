@@ -1,20 +1,21 @@
 """One C file for a Plan: the helpers that are called, and a function for each kernel.
 
-In: a `Plan` and sizes. Out: the file's text and the printed kernels. Between: the text depends on the
-sizes' classes alone; how many programs keep sums is one number for all kernels, so that their parts
-match.
+In: a `Plan` and sizes. Out: the file's text and the printed kernels. Between: sizes decide which of a
+kernel's schedules is taken, and nothing else of the text; how many programs keep sums is one number for
+all kernels, so that their parts match.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 from tdsl.backends.c.ahead import looking_ahead
 from tdsl.backends.c.helpers import helper_text, reductions, vector_functions
 from tdsl.backends.c.passes import fitted
 from tdsl.backends.c.printer import Printed, print_kernel
-from tdsl.backends.c.schedule import Schedule, choose
+from tdsl.backends.c.schedule import Choice, Schedule, choices
 from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.plan import Plan
 from tdsl.ir.size import Size
@@ -44,28 +45,39 @@ class CModule:
     kernels: tuple[tuple[Printed, Schedule], ...]
 
 
-Texts = dict[tuple[Schedule, ...], CModule]
-"""What was printed of one plan, by its kernels' schedules: sizes decide nothing else."""
+class Texts:
+    """The files of one plan: what sizes do not decide is found out once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._known: dict[tuple[Schedule, ...], CModule] = {}
+
+    def at(self, sizes: Mapping[str, int]) -> tuple[CModule, int]:
+        """The file for these sizes' classes, and how many programs keep sums at these sizes."""
+        alone = partial(Size.evaluate, values={**sizes, PROGRAMS_NAME: 1})
+        walked = [schedule for schedule in self._chosen(alone) if schedule.walked]
+        programs = max((schedule.programs(alone) for schedule in walked), default=1)
+        known = partial(Size.evaluate, values={**sizes, PROGRAMS_NAME: programs})
+        schedules = tuple(self._chosen(known))
+        if schedules not in self._known:
+            self._known[schedules] = _printed(self.plan, schedules)
+        return self._known[schedules], programs
+
+    @cached_property
+    def _choices(self) -> list[tuple[Choice, ...]]:
+        """The schedules of each kernel, the best first."""
+        kernels = self.plan.kernels
+        return [tuple(looking_ahead(one, fitted(one, choices(one)))) for one in kernels]
+
+    def _chosen(self, size: Callable[[Size], int]) -> Iterator[Schedule]:
+        """The best schedule of each kernel for these sizes."""
+        for known in self._choices:
+            yield next(choice.schedule for choice in known if choice.suits(size))
 
 
-def print_plan(
-    plan: Plan, sizes: Mapping[str, int], texts: Texts | None = None
-) -> tuple[CModule, int]:
+def print_plan(plan: Plan, sizes: Mapping[str, int]) -> tuple[CModule, int]:
     """The file for a plan at these sizes' classes, and how many programs keep sums at these sizes."""
-    programs = _programs(plan, sizes)
-    known = {**sizes, PROGRAMS_NAME: programs}
-
-    def size(expr: Size) -> int:
-        return expr.evaluate(known)
-
-    schedules = tuple(
-        looking_ahead(kernel, fitted(kernel, choose(kernel, size), size), size)
-        for kernel in plan.kernels
-    )
-    texts = {} if texts is None else texts
-    if schedules not in texts:
-        texts[schedules] = _printed(plan, schedules)
-    return texts[schedules], programs
+    return Texts(plan).at(sizes)
 
 
 def _printed(plan: Plan, schedules: Sequence[Schedule]) -> CModule:
@@ -80,13 +92,3 @@ def _printed(plan: Plan, schedules: Sequence[Schedule]) -> CModule:
     parts.append(VECTORS + functions if functions else "")
     parts += [helpers, reductions(body), body]
     return CModule("\n".join(part for part in parts if part), kernels)
-
-
-def _programs(plan: Plan, sizes: Mapping[str, int]) -> int:
-    known = {**sizes, PROGRAMS_NAME: 1}
-
-    def size(expr: Size) -> int:
-        return expr.evaluate(known)
-
-    schedules = [choose(kernel, size) for kernel in plan.kernels]
-    return max((s.programs(size) for s in schedules if s.walked), default=1)

@@ -7,11 +7,11 @@ memory (`staged`) and computes the rest anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import prod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
 
-from tdsl.backends.c.schedule import BLOCK, Schedule
+from tdsl.backends.c.schedule import BLOCK, Choice, Schedule
 from tdsl.backends.c.shared import Shared, is_costly, shared_values
 from tdsl.backends.c.stages import stages
 from tdsl.fusion.kernel import Kernel, Store, used
@@ -19,7 +19,6 @@ from tdsl.fusion.layout import PROGRAMS, is_replicated
 from tdsl.fusion.online import Joined, Passes, streamed_passes
 from tdsl.fusion.passes import pass_numbers
 from tdsl.ir.node import Node
-from tdsl.ir.size import Size
 
 WIDEST = 8
 """The bytes of the widest dtype."""
@@ -186,26 +185,20 @@ class Planner:
         return PROGRAMS in node.axes and PROGRAMS not in (*self.schedule.rows, *self.columns)
 
 
-def fitted(kernel: Kernel, schedule: Schedule, size: Callable[[Size], int]) -> Schedule:
-    """The schedule that keeps values in scratch memory, if there are any and they fit; else one without.
+def fitted(kernel: Kernel, choices: Iterable[Choice]) -> Iterator[Choice]:
+    """The choices, each for rows of which the kept values fit into scratch memory, on a thread's stack.
 
-    The memory is on a thread's stack. Fewer rows side by side keep longer ones.
+    Of a flat walk they are those of a block, whatever its length.
     """
-
-    def scratch(schedule: Schedule) -> int:
-        row = plan_row(kernel, schedule)
-        ready = (*row.everywhere.kept, *row.shared.kept)
-        kept = [*ready, *(node for one in row.passes for node in one.kept)]
-        length = BLOCK if schedule.kind == "flat" else prod(map(size, schedule.columns))
-        return len(kept) * length * schedule.lanes * WIDEST
-
-    narrow = schedule.narrowed(size)
-    if narrow and 0 < scratch(narrow) <= SCRATCH:
-        return narrow
-    if scratch(schedule) <= SCRATCH:
-        return schedule
-    alone = replace(schedule, inner=())
-    return alone if scratch(alone) <= SCRATCH else replace(alone, staged=False)
+    for choice in choices:
+        row = plan_row(kernel, choice.schedule)
+        kept = [*row.everywhere.kept, *row.shared.kept]
+        kept += [node for one in row.passes for node in one.kept]
+        longest = SCRATCH // (len(kept) * choice.schedule.lanes * WIDEST) if kept else inf
+        if choice.schedule.kind == "flat":
+            longest = inf if longest >= BLOCK else 0
+        if kept or not choice.keeping:
+            yield choice.up_to(longest)
 
 
 def plan_row(kernel: Kernel, schedule: Schedule) -> Row:

@@ -1,7 +1,7 @@
-"""Schedules for processors: how a kernel's axes are walked, for given sizes.
+"""Schedules for processors: the ways to walk a kernel's axes, and the sizes that each is for.
 
-In: a `Kernel` and sizes. Out: a `Schedule`. Between: a pure function of the kernel and the sizes' classes;
-the number of threads decides nothing, so that results do not depend on it.
+In: a `Kernel`. Out: `Choice`s, the best first; the last of them is for all sizes. Between: sizes decide
+nothing else, and the number of threads nothing at all, so that results do not depend on it.
 
 - *flat*: all axes are counted by one number, in units of one block.
 - *rows*: a unit is one row; vectors lie along its columns.
@@ -12,9 +12,9 @@ the number of threads decides nothing, so that results do not depend on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from math import inf, prod
 from typing import Literal
 
 from tdsl.backends.c.counters import groups
@@ -85,13 +85,6 @@ class Schedule:
         """How many programs part the units of a walked kernel."""
         return max(1, min(MOST_PROGRAMS, self.units(size) // EACH_PROGRAM))
 
-    def narrowed(self, size: Callable[[Size], int]) -> Schedule | None:
-        """For rows side by side that are too long to be kept: half as many, if those are not."""
-        if self.kind != "lanes" or self.staged:
-            return None
-        is_short = prod(map(size, self.columns)) <= NARROW * STAGED_LANES
-        return replace(self, staged=True, lanes=self.lanes // 2) if is_short else None
-
     def walk(self) -> schedule.Schedule:
         """The walk over memory, as traffic is counted by: rows in the cache are read once."""
         kind: schedule.Columns = "whole" if self.staged else "looped"
@@ -115,6 +108,28 @@ class Schedule:
         return f"{walk} {rows}, each along {columns}{alike}"
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A schedule for rows of at most so many elements, of which at least so many share values.
+
+    `keeping`: it is for a kernel that keeps values in scratch memory.
+    """
+
+    schedule: Schedule
+    longest: float = inf
+    fewest: int = 0
+    keeping: bool = False
+
+    def suits(self, size: Callable[[Size], int]) -> bool:
+        """Whether the schedule is for these sizes."""
+        is_short = prod(map(size, self.schedule.columns)) <= self.longest
+        return is_short and prod(map(size, self.schedule.inner)) >= self.fewest
+
+    def up_to(self, longest: float) -> Choice:
+        """The same for rows of at most so many elements."""
+        return replace(self, longest=min(self.longest, longest))
+
+
 def turned(kernel: Kernel, rows: Axes, columns: Axes) -> tuple[list[Node], list[Store]]:
     """The reads and the stores along rows and columns whose neighbours in memory are rows.
 
@@ -132,8 +147,8 @@ def turned(kernel: Kernel, rows: Axes, columns: Axes) -> tuple[list[Node], list[
     return reads, [store for store, site in stores if is_turned(*site)]
 
 
-def choose(kernel: Kernel, size: Callable[[Size], int]) -> Schedule:
-    """The schedule of a kernel for these sizes."""
+def choices(kernel: Kernel) -> Iterator[Choice]:
+    """The schedules of a kernel, the best first."""
     layout, walked = kernel.layout, bool(kernel.layout.crossed)
     everything = ordered(kernel, (*layout.rows, *layout.columns))
     runs = any(runs_along(node, kernel) for node in kernel.nodes())
@@ -141,27 +156,39 @@ def choose(kernel: Kernel, size: Callable[[Size], int]) -> Schedule:
     alike = all(set(store.node.axes) == set(everything) for store in kernel.stores)
     if not runs and (alike or (walked and not layout.columns)):
         *outer, inner = groups(kernel, everything) or ((),)
-        if not outer:
-            return Schedule("flat", (), everything, walked, staged=True)
-        tiles = None if walked else _tiles(kernel, outer, inner)
         rows = tuple(axis for group in outer for axis in group)
-        return tiles or _sharing(kernel, Schedule("rows", rows, inner, walked, staged=True), size)
+        if not outer:
+            flat = Schedule("flat", (), everything, walked, staged=True)
+            yield from (Choice(flat), Choice(replace(flat, staged=False)))
+        elif tiles := None if walked else _tiles(kernel, outer, inner):
+            yield Choice(tiles)
+        else:
+            yield from _by_rows(kernel, Schedule("rows", rows, inner, walked, staged=True), inf)
+        return
     rows, columns = ordered(kernel, layout.rows), ordered(kernel, layout.columns)
-    length = prod(map(size, columns))
     if rows and not walked and is_strided(kernel, rows, columns):
-        return Schedule("lanes", rows, columns, walked, length <= STAGED_LANES, LANES)
-    schedule = Schedule("rows", rows, columns, walked, length <= STAGED)
-    return _sharing(kernel, schedule, size) if schedule.staged else schedule
+        yield from _side_by_side(Schedule("lanes", rows, columns, walked, staged=True, lanes=LANES))
+    else:
+        yield from _by_rows(kernel, Schedule("rows", rows, columns, walked, staged=True), STAGED)
 
 
-def _sharing(kernel: Kernel, schedule: Schedule, size: Callable[[Size], int]) -> Schedule:
-    """The schedule with those rows in the end that share costly values, if they are several."""
+def _by_rows(kernel: Kernel, schedule: Schedule, longest: float) -> Iterator[Choice]:
+    """The schedule with those rows in the end that share costly values, if they are several, or without."""
     shared = shared_axes(kernel, schedule.rows, schedule.columns)
-    if prod(map(size, shared)) < SHARING:
-        return schedule
-    inner = tuple(axis for axis in schedule.rows if axis in shared)
-    outer = tuple(axis for axis in schedule.rows if axis not in shared)
-    return replace(schedule, rows=(*outer, *inner), inner=inner)
+    if shared:
+        inner = tuple(axis for axis in schedule.rows if axis in shared)
+        outer = tuple(axis for axis in schedule.rows if axis not in shared)
+        yield Choice(replace(schedule, rows=(*outer, *inner), inner=inner), longest, SHARING)
+    yield Choice(schedule, longest)
+    yield Choice(replace(schedule, staged=False))
+
+
+def _side_by_side(schedule: Schedule) -> Iterator[Choice]:
+    """The schedule by lanes: for longer rows half as many, if values are kept for those."""
+    half = replace(schedule, lanes=schedule.lanes // 2)
+    yield Choice(schedule, STAGED_LANES)
+    yield Choice(half, NARROW * STAGED_LANES, keeping=True)
+    yield Choice(replace(schedule, staged=False))
 
 
 def _tiles(kernel: Kernel, outer: Sequence[Axes], inner: Axes) -> Schedule | None:
