@@ -28,7 +28,8 @@ that what slows the machine slows all, each after a rest in which the threads of
 compiling is not timed; results are fresh arrays for everybody. Times are medians. The backward stage is
 the backward pass alone, from what the forward pass saved; of a loss it is the value and its gradients
 together. A ratio above 1 means that tdsl is faster. "A copy" is our own copy in C, by all threads, into a
-fresh array of NumPy, of as many bytes as the stage cannot avoid to move.
+fresh array of NumPy, of as many bytes as the stage cannot avoid to move; a peer's time "over a copy's" is
+what that processor leaves to be gained by who moves no more.
 """
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "fused": ("The memory-bound library", "python -m benchmarks.fused --out benchmarks/results/fused.json"),

@@ -48,9 +48,11 @@ def over(rows: Sequence[Row], size: str, stage: str, slow: str, fast: str) -> fl
     return geometric_mean(times[slow][name] / times[fast][name] for name in both)
 
 
-def copies(rows: Sequence[Row], size: str, stage: str) -> list[tuple[float, str]]:
+def copies(
+    rows: Sequence[Row], size: str, stage: str, variant: str = "tdsl"
+) -> list[tuple[float, str]]:
     """How many times as long as a copy of its compulsory bytes each function takes, the worst first."""
-    own = [r for r in rows if r["size"] == size and r["stage"] == stage and r["variant"] == "tdsl"]
+    own = [r for r in rows if r["size"] == size and r["stage"] == stage and r["variant"] == variant]
     return sorted(((row["of_copy"], row["function"]) for row in own), reverse=True)
 
 
