@@ -13,6 +13,7 @@ import torch
 import torch.utils.checkpoint
 
 import tdsl
+from tdsl.backends.arrays import NUMPY
 from tdsl.backends.threads import THREADS
 from tdsl.kernels import activations, losses, norms, softmax
 from tdsl.runtime import native
@@ -83,6 +84,26 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     with EXECUTORS[name].shared(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(THREADS, "count", 2)
         yield name
+
+
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_torch_says_how_many_threads_run_on_its_tensors(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(THREADS, "count", 2)
+    asked: list[int] = []
+
+    def told() -> int:
+        asked.append(1)
+        return 1
+
+    monkeypatch.setattr(torch, "get_num_threads", told)
+    x = source(256 * 256).reshape(256, 256)
+    close(own_softmax(name)(torch.from_numpy(x)), ORACLE(x))
+    assert asked
+    assert torch_native.TORCH.threads() == 1
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    assert torch_native.TORCH.threads() == NUMPY.threads() == 2
 
 
 def own_softmax(backend: str) -> Any:

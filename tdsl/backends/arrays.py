@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tdsl.backends import pool
+from tdsl.backends.threads import THREADS
 from tdsl.fusion.kernel import Store
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.dtype import AnyDtype
@@ -43,6 +44,9 @@ class Arrays(Protocol):
     def view(self, array: Any) -> Any:
         """The same memory as NumPy's array."""
 
+    def threads(self) -> int:
+        """How many threads a large kernel is to have now."""
+
     def call(self, step: LibraryCall, memory: MutableMapping[str, Any], size: Sizes) -> None:
         """Run a library call on buffers, by name."""
 
@@ -68,6 +72,11 @@ class NumpyArrays:
     def view(self, array: Any) -> Any:
         """The array itself."""
         return array
+
+    @staticmethod
+    def threads() -> int:
+        """As many as the process has."""
+        return THREADS.count
 
     def call(self, step: LibraryCall, memory: MutableMapping[str, Any], size: Sizes) -> None:
         """Run a library call as the interpreter does."""

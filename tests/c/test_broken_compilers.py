@@ -37,6 +37,7 @@ KINDS = {
     "fails in Latin-1": ("printf 'na\\357f' >&2; exit 1", "na\N{REPLACEMENT CHARACTER}f"),
     "writes nothing": ("exit 0", "wrote no library"),
     "writes garbage": ("echo garbage > $out", "cannot be loaded"),
+    "writes an empty library": ("echo 'int z;' | cc -shared -fPIC -x c - -o $out", "without "),
     "needs a library that is missing": (
         "d=$(dirname $out); echo 'int z(void){return 1;}' | cc -shared -fPIC -x c - -o $d/libzzq.so;"
         ' cc "$@" -Wl,--no-as-needed -L$d -lzzq; rm $d/libzzq.so',
@@ -116,11 +117,11 @@ def test_commands_that_cannot_compile(
         function().using(backend="c")(np.ones(3, np.float32))
 
 
-@pytest.mark.parametrize("kind", ["writes garbage", "needs a library that is missing"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "library" in kind or "garbage" in kind])
 def test_a_mended_compiler_finds_nothing_of_the_broken_one(kind: str, make: Make) -> None:
     make(KINDS[kind][0])
     f, x = function(), np.ones(3, np.float32)
-    with pytest.warns(RuntimeWarning, match="cannot be loaded"):
+    with pytest.warns(RuntimeWarning, match=KINDS[kind][1]):
         f(x)
     make('exec cc "$@"')
     close(f.using(backend="c")(x), [7.5] * 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import time
 from pathlib import Path
@@ -20,6 +21,10 @@ from tests.torch.cases import BY_NAME, Tensor
 pytestmark = pytest.mark.skipif(
     not dist.is_available() or not dist.is_gloo_available(), reason="torch was built without gloo"
 )
+
+
+PATIENCE = 60
+"""Seconds that a process may take."""
 
 
 class Block(torch.nn.Module):
@@ -54,6 +59,7 @@ def train(model: torch.nn.Module, x: Tensor) -> None:
 
 def work(rank: int, kind: str, folder: str) -> None:
     """One process: train on its half of the batch, and compare with all of it in one process."""
+    faulthandler.dump_traceback_later(PATIENCE - 10, exit=True)  # tells where it hangs
     torch.set_num_threads(1)
     store = f"file://{folder}/store"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
@@ -70,13 +76,14 @@ def work(rank: int, kind: str, folder: str) -> None:
         torch.testing.assert_close(whole, wanted)
     Path(folder, f"done{rank}").touch()
     dist.destroy_process_group()
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_two_processes_train_as_one(kind: str, tmp_path: Path) -> None:
     context = spawn(work, (kind, os.fspath(tmp_path)), nprocs=2, join=False)  # type: ignore[no-untyped-call]
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not context.join(timeout=1):
             assert time.monotonic() < deadline, "the processes hang"
     finally:

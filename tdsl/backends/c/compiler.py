@@ -13,6 +13,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import threading
@@ -28,6 +29,8 @@ FLAGS = (
     "-shared",
 )  # fmt: skip
 CANDIDATES = ("cc", "gcc", "clang")
+FUNCTION = re.compile(r"^void (\w+)\(", re.MULTILINE)
+"""What a text's callers call."""
 SECONDS = 120
 """How long the compiler may take for one file."""
 
@@ -133,11 +136,11 @@ def _load(source: str, command: tuple[str, ...]) -> ctypes.CDLL:
 
     found = path()
     try:
-        return _opened(found, command)
+        return _opened(found, command, source)
     except CompilerError:  # what it needs is gone since it was made
         with suppress(OSError):
             found.unlink()
-        return _opened(path(), command)
+        return _opened(path(), command, source)
 
 
 def _compile(source: str, command: tuple[str, ...], target: Path) -> None:
@@ -148,19 +151,23 @@ def _compile(source: str, command: tuple[str, ...], target: Path) -> None:
         _run([*command, *flags(), str(text), "-o", str(target), "-lm"])
     finally:
         text.unlink(missing_ok=True)
-    _opened(target, command)
+    _opened(target, command, source)
     _WORKING.add(command)
 
 
-def _opened(path: Path, command: tuple[str, ...]) -> ctypes.CDLL:
+def _opened(path: Path, command: tuple[str, ...], source: str) -> ctypes.CDLL:
+    """The library, which has all functions of its text."""
     if not path.is_file():
         raise CompilerError(f"{command[0]} wrote no library, and told of no error")
     try:
-        return ctypes.CDLL(str(path))
+        found = ctypes.CDLL(str(path))
     except OSError as error:
         message = f"{command[0]} made a library that cannot be loaded: {error}"
         remedy = "if its folder forbids to run code, TDSL_CACHE_DIR names another"
         raise CompilerError(f"{message}\n{remedy}") from error
+    if lost := [name for name in FUNCTION.findall(source) if not hasattr(found, name)]:
+        raise CompilerError(f"{command[0]} made a library without {', '.join(lost)}")
+    return found
 
 
 def assembly(source: str) -> str:

@@ -20,7 +20,7 @@ from tdsl.backends.arrays import Arrays, evaluate
 from tdsl.backends.c.compiler import library
 from tdsl.backends.c.module import PROGRAMS_NAME, Texts
 from tdsl.backends.c.printer import Printed
-from tdsl.backends.threads import SMALL, THREADS
+from tdsl.backends.threads import SMALL
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import LibraryCall
 from tdsl.ir.size import Size
@@ -109,4 +109,5 @@ class Executable:
         if work < SMALL:
             alone = (*scalars, ctypes.c_int(1))
             return lambda values: function(*pointers(taken(values)), *alone)
-        return lambda values: function(*pointers(taken(values)), *scalars, THREADS.count)
+        threads = self.arrays.threads
+        return lambda values: function(*pointers(taken(values)), *scalars, threads())

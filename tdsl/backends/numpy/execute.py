@@ -16,7 +16,6 @@ from tdsl.backends.c.module import PROGRAMS_NAME
 from tdsl.backends.numpy.kernel import TiledKernel
 from tdsl.backends.numpy.run import quiet, run_kernel
 from tdsl.backends.numpy.tiles import MOST_PROGRAMS, Tiling, tiling
-from tdsl.backends.threads import THREADS
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan, Step
 from tdsl.ir.size import Size
@@ -56,7 +55,7 @@ class Executable:
         views = {name: self.arrays.view(array) for name, array in memory.items()}
         for step in self.steps:
             if isinstance(step, TiledKernel):
-                run_kernel(step, views, THREADS.count if step.is_large else 1)
+                run_kernel(step, views, self.arrays.threads() if step.is_large else 1)
             else:
                 self.arrays.call(step, memory, self.size)
                 views |= {s.buffer: self.arrays.view(memory[s.buffer]) for s in step.stores}

@@ -19,6 +19,7 @@ from torch.nn import Parameter
 
 from tdsl.backends import pool
 from tdsl.backends.arrays import NUMPY, Sizes
+from tdsl.backends.threads import THREADS
 from tdsl.backends.torch_dtype import torch_dtype
 from tdsl.backends.triton.library import library_call
 from tdsl.fusion.plan import LibraryCall
@@ -77,6 +78,11 @@ class TorchArrays:
         last = sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
         memory: Any = (ctypes.c_char * (last + dtype.itemsize)).from_address(array.data_ptr())
         return np.ndarray(shape, dtype, memory, 0, strides)
+
+    @staticmethod
+    def threads() -> int:
+        """As many as torch takes, and the process has."""
+        return min(torch.get_num_threads(), THREADS.count)
 
     def call(self, step: LibraryCall, memory: MutableMapping[str, Any], size: Sizes) -> None:
         """Run a library call by torch."""
