@@ -37,7 +37,7 @@ from benchmarks.summary import Row, lines, paired
 from tdsl.backends import pool
 from tdsl.backends.pool import Pool
 from tdsl.cli.bench import check
-from tdsl.cli.measuring import FEWEST, copying, in_turn, seconds_of
+from tdsl.cli.measuring import FEWEST, copying, fresh_pages, in_turn, seconds_of
 from tdsl.cli.subject import Subject, subject_of
 from tdsl.cli.variants import STAGES
 from tdsl.errors import TdslError
@@ -165,7 +165,8 @@ def main() -> int:
     """Measure what is not there yet, and print what all of it says."""
     options = arguments()
     start = time.monotonic()
-    pool.POOL = Pool(0)  # fresh pages for everybody, but for the variant that says otherwise
+    fresh_pages()  # for everybody, but for the variant that says otherwise
+    pool.POOL = Pool(0)
     all_rows: list[Row] = []
     if options.out and options.out.exists():
         all_rows = json.loads(options.out.read_text())["rows"]

@@ -24,12 +24,12 @@ Made by `python -m benchmarks report` from the files in benchmarks/results. Of a
 
 How it is measured: all variants in one process, on the same data, with as many threads as each takes by
 itself; results are checked against each other first; variants are timed in turn (A B C, A B C, ...), so
-that what slows the machine slows all, each after a rest in which the threads of the one before fall asleep;
-compiling is not timed; results are fresh arrays for everybody. Times are medians. The backward stage is
-the backward pass alone, from what the forward pass saved; of a loss it is the value and its gradients
-together. A ratio above 1 means that tdsl is faster. "A copy" is our own copy in C, by all threads, into a
-fresh array of NumPy, of as many bytes as the stage cannot avoid to move; a peer's time "over a copy's" is
-what that processor leaves to be gained by who moves no more.
+that what slows the machine slows all, each directly after a run of its own that is not timed, before which
+the threads of the one before fall asleep; compiling is not timed; results are fresh arrays for everybody.
+Times are medians. The backward stage is the backward pass alone, from what the forward pass saved; of a
+loss it is the value and its gradients together. A ratio above 1 means that tdsl is faster. "A copy" is our
+own copy in C, by all threads, into a fresh array of NumPy, of as many bytes as the stage cannot avoid to
+move; a peer's time "over a copy's" is what that processor leaves to be gained by who moves no more.
 """
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "fused": ("The memory-bound library", "python -m benchmarks.fused --out benchmarks/results/fused.json"),
@@ -66,9 +66,10 @@ def page(found: Mapping[str, Document], folder: Path) -> str:
 
 def _where(document: Document) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+    note = f" {document['note']}" if "note" in document else ""
     return (
         f"{document['date']}, {document['processor']}, {document['threads']} threads, "
-        f"{document['system']}, {document['compiler']}, {versions}.\n"
+        f"{document['system']}, {document['compiler']}, {versions}.{note}\n"
     )
 
 

@@ -27,6 +27,7 @@ from tdsl.cli.measuring import (
     device_copying,
     device_seconds_of,
     difference,
+    fresh_pages,
     in_turn,
     limit_of,
     seconds_of,
@@ -88,7 +89,8 @@ def compare(
     subject = subject_of(function, given, statics, options)
     bench = Bench(subject, setting, _makers(options, setting), options.vs is not None)
     stages = STAGES[: 1 + (options.grad is not None)]
-    with leasing_from(Pool(0)):  # fresh pages for all alike
+    fresh_pages()  # for all alike
+    with leasing_from(Pool(0)):
         document, copy = measured(bench, function.__name__, stages)
     if options.plot:
         from tdsl.cli.picture import draw

@@ -1,8 +1,8 @@
 """Measuring: actions timed in turn, results compared before, and a copy to measure by.
 
-In: ways of computing the same. Out: milliseconds of each. Between: whoever is timed has been run before;
-in every round each is timed once, so that whatever slows the machine down slows all of them; results are
-fresh each time and dropped after the clock has stopped.
+In: ways of computing the same. Out: milliseconds of each. Between: whoever is timed has been run directly
+before; in every round each is timed once, so that whatever slows the machine down slows all of them;
+results are fresh each time and dropped after the clock has stopped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tdsl.backends.c.compiler import CompilerError, library
 
 Action = Callable[[], Any]
 Prepare = Callable[[], Action]
-Clock = Callable[[Action], float]
+Clock = Callable[[Prepare], float]
 COPY = """#include <stdint.h>
 
 void copy(char *restrict to, const char *restrict from, int64_t count) {
@@ -32,12 +32,12 @@ void copy(char *restrict to, const char *restrict from, int64_t count) {
 FEWEST, MOST = 5, 100
 SECONDS = 3.0
 """How long the rounds of one comparison may take, beyond the fewest."""
-REST = 0.008
+REST = 0.02
 """Seconds after which OpenMP's threads no longer wait by spinning, on a core that the next one needs."""
-KEPT = 32 << 20
-"""Bytes up to which the C library may keep a block that was freed; a larger one has fresh pages."""
-HUGE = 4 << 20
-"""Bytes from which NumPy asks for huge pages."""
+LARGE = 4 << 20
+"""Bytes from which an array has pages of its own; NumPy asks for huge ones."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Numbers of `mallopt`: after how many free bytes memory goes back, and which blocks have own pages."""
 LIMITS = {"float64": 1e-11, "float32": 2e-4, "float16": 8e-3, "bfloat16": 6e-2}
 """How far results may be apart, relative to the largest value: roundings, and sums in other orders."""
 
@@ -54,9 +54,47 @@ class Times:
         return median(self.rounds)
 
 
-def seconds_of(action: Action) -> float:
-    """Seconds that an action takes on a processor at rest; its result is dropped outside of them."""
-    time.sleep(REST)
+class _Heap(ctypes.Structure):
+    """What `mallinfo2` of glibc tells."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks",
+                     "uordblks", "fordblks", "keepcost")
+    )  # fmt: skip
+
+
+def fresh_pages() -> None:
+    """Have the C library give every large array of the process fresh pages, whoever makes it.
+
+    By itself glibc keeps blocks of up to 32 MB that were freed, and the next who asks writes warm memory.
+    Those that it has already are taken, and stay so.
+    """
+    own = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(own, "mallinfo2"):
+        return
+    heap: Any = own
+    heap.mallinfo2.restype, heap.malloc.restype = _Heap, ctypes.c_void_p
+    heap.malloc.argtypes, heap.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+    heap.mallopt(M_TRIM_THRESHOLD, LARGE // 32)
+    heap.mallopt(M_MMAP_THRESHOLD, LARGE)
+    known, block = heap.mallinfo2().arena, heap.malloc(LARGE // 2)
+    while heap.mallinfo2().arena <= known:
+        block = heap.malloc(LARGE // 2)
+    heap.free(block)
+
+
+def seconds_of(prepare: Prepare) -> float:
+    """Seconds that an action takes on the processor; its result is dropped outside of them.
+
+    It is run once before, so that its own threads are awake, and those of others no longer. Nobody sleeps:
+    after that a system may wake two threads on one core, where they wait for each other for milliseconds.
+    """
+    awake = time.perf_counter() + REST
+    while time.perf_counter() < awake:
+        pass
+    prepare()()
+    action = prepare()
     start = time.perf_counter()
     result = action()
     end = time.perf_counter()
@@ -64,12 +102,12 @@ def seconds_of(action: Action) -> float:
     return end - start
 
 
-def device_seconds_of(action: Action) -> float:
+def device_seconds_of(prepare: Prepare) -> float:
     """Seconds that an action takes on a CUDA device, by its events."""
     import torch
 
     event: Any = torch.cuda.Event
-    start, end = event(enable_timing=True), event(enable_timing=True)
+    action, start, end = prepare(), event(enable_timing=True), event(enable_timing=True)
     start.record()
     result = action()
     end.record()
@@ -91,13 +129,13 @@ def in_turn(
     """
     start = time.perf_counter()
     for prepare in prepared.values():
-        clock(prepare())
+        clock(prepare)
     each = max(time.perf_counter() - start, 1e-9)
     rounds = min(MOST, max(fewest, int(seconds / each)))
     found: dict[str, list[float]] = {name: [] for name in prepared}
     for _ in progress(range(rounds), title):
         for name, prepare in prepared.items():
-            found[name].append(1e3 * clock(prepare()))
+            found[name].append(1e3 * clock(prepare))
     return {name: Times(tuple(times)) for name, times in found.items()}
 
 
@@ -115,7 +153,6 @@ def progress(rounds: Sequence[int], title: str) -> Iterator[int]:
 def copying(count: int) -> tuple[str, Prepare]:
     """What moves so many bytes, half of them read, half written into a fresh array; and its name."""
     source = np.ones(max(count // 2, 1), np.uint8)
-    room = max(source.size, KEPT + HUGE) if source.size >= HUGE else source.size
     try:
         function = library(COPY).copy
     except CompilerError:
@@ -124,7 +161,7 @@ def copying(count: int) -> tuple[str, Prepare]:
     function.restype = None
 
     def copy() -> Any:
-        target = np.empty(room, np.uint8)[: source.size]
+        target = np.empty_like(source)
         function(target.ctypes.data, source.ctypes.data, source.size)
         return target
 
