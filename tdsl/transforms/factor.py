@@ -51,6 +51,7 @@ class Factory:
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.rank: dict[Node, int] = {}
+        self.multiplied: set[tuple[Node, ...]] = set()
         self.statics: dict[Node, Term | None] = {}
         self.products: dict[Node, Term] = {}
         self.reusable: dict[Node, Term] = {}
@@ -61,6 +62,8 @@ class Factory:
     def note(self, node: Node) -> None:
         """Remember that a node stands in the graph."""
         self.rank.setdefault(node, len(self.rank))
+        if node.op is mul:
+            self.multiplied.add(node.operands)
         self.static_term(node)
 
     def learn(self, term: Term, node: Node) -> None:
@@ -299,15 +302,14 @@ class Factory:
             a, b = min(combinations(left, 2), key=self._pairing)
             left.remove(a)
             left.remove(b)
-            swapped = mul(b, a)
-            left.append(self._made(swapped if swapped in self.rank else mul(a, b)))
+            left.append(self._made(mul(b, a) if (b, a) in self.multiplied else mul(a, b)))
         return left[0]
 
     def _pairing(self, pair: tuple[Node, Node]) -> tuple[int, int, int, int, int]:
         a, b = pair
         union = len(set(a.axes) | set(b.axes))
         grows = union > max(len(a.axes), len(b.axes))
-        known = mul(a, b) in self.rank or mul(b, a) in self.rank
+        known = (a, b) in self.multiplied or (b, a) in self.multiplied
         ranks = sorted((self.rank[a], self.rank[b]))
         return union, int(grows), int(not known), ranks[0], ranks[1]
 

@@ -16,6 +16,9 @@ from tdsl.ops import add, sub, take
 from tdsl.transforms.factor import Factory, size_term
 from tdsl.transforms.terms import Poly, Term, atom, collect, scale, times, without
 
+ATTEMPTS = 64
+"""How many products one sum multiplies out: derivatives of the library's functions need at most eleven."""
+
 
 class Summation:
     """Sums of terms. `expansions` holds the terms of additions that were kept whole."""
@@ -24,6 +27,8 @@ class Summation:
         self.factory = factory
         self.linear = linear
         self.expansions: dict[Node, Poly] = {}
+        self._tried: dict[tuple[object, ...], Poly | None] = {}
+        self._left = ATTEMPTS
 
     def of_source(self, node: Node, operand: Poly) -> Term | None:
         """The term of a sum in the source: invariants outside, so that it meets derived sums."""
@@ -38,7 +43,12 @@ class Summation:
         return times(outer, self._reduced(inner, node["axes"]))
 
     def of_derived(self, operand: Poly, axes: Sequence[Axis]) -> Poly:
-        """The sum of a derived polynomial."""
+        """The sum of a derived polynomial.
+
+        Products of several additions have parts in common, whichever is multiplied out first: each is tried
+        once. Even so there may be exponentially many.
+        """
+        self._tried, self._left = {}, ATTEMPTS
         return collect(part for term in operand for part in self._sum(term, tuple(axes)))
 
     def _sum(self, term: Term, axes: tuple[Axis, ...]) -> Poly:
@@ -50,7 +60,10 @@ class Summation:
         outer, inner = _split(term, axes)
         if not inner.powers and not inner.guards:
             return (times(outer, _count(axes)),)
-        simpler = self._expanded(inner, axes)
+        tried = (inner.key, axes)
+        if tried not in self._tried:
+            self._tried[tried] = self._expanded(inner, axes)
+        simpler = self._tried[tried]
         if simpler is not None:
             return scale(simpler, outer)
         missing = tuple(axis for axis in axes if axis not in inner.axes)
@@ -75,7 +88,7 @@ class Summation:
     def _expanded(self, inner: Term, axes: tuple[Axis, ...]) -> Poly | None:
         """The sum with an addition inside multiplied out, if that leaves less to do than before."""
         for node, exponent in inner.powers:
-            if exponent != 1:
+            if exponent != 1 or not self._left:
                 continue
             rest = without(inner, ((node, 1),))
             if node in self.expansions:
@@ -90,6 +103,7 @@ class Summation:
         return None
 
     def _attempt(self, rest: Term, parts: Poly, axes: tuple[Axis, ...]) -> Poly:
+        self._left -= 1
         products = collect(times(rest, part) for part in parts)
         return collect(part for term in products for part in self._sum(term, axes))
 

@@ -10,6 +10,9 @@ import pytest
 
 import tdsl
 from tdsl.errors import TdslError
+from tdsl.syntax.elaboration.entry import elaborate
+from tdsl.syntax.elaboration.program import load_program
+from tdsl.transforms.differentiate import vjp
 
 # What is refused is refused within 10 s of work where nothing else runs; what else runs, and measuring
 # coverage, make that several times as long. What is not refused takes hours.
@@ -69,4 +72,16 @@ def test_a_chain_is_differentiated_in_time_linear_in_its_length() -> None:
     f: Any = tdsl.compile(text)
     start = time.process_time()
     assert abs(tdsl.grad(f, wrt="x")(0.5)) < 1
+    assert time.process_time() - start < SECONDS
+
+
+def test_second_derivatives_of_nested_additions_take_seconds() -> None:
+    """Inside their sums there are exponentially many ways to multiply out."""
+    text = (
+        "def f(x: f64[N, D]) -> f64[N, D]:\n    a = x * std(x, axis=D) - x[:, ::-1]\n"
+        "    b = a + take(a, argmax(a, axis=D), axis=D)\n    return sigmoid(exp(-b * b))\n"
+    )
+    start = time.process_time()
+    graph = elaborate(load_program(text, "f.tdsl"), "f")
+    vjp(vjp(graph))
     assert time.process_time() - start < SECONDS
