@@ -79,7 +79,7 @@ def fresh_pages() -> None:
     heap.mallopt(M_TRIM_THRESHOLD, LARGE // 32)
     heap.mallopt(M_MMAP_THRESHOLD, LARGE)
     known, block = heap.mallinfo2().arena, heap.malloc(LARGE // 2)
-    while heap.mallinfo2().arena <= known:
+    while block and heap.mallinfo2().arena <= known:
         block = heap.malloc(LARGE // 2)
     heap.free(block)
 

@@ -78,6 +78,13 @@ class Specialisation:
             known = remember(self._programs, shapes, executable(self.flat, self.sizes(shapes)))
         return known.run
 
+    def prepared(self, key: object, make: Callable[[], T]) -> T:
+        """What a backend makes for the key, made once."""
+        known: T | None = self.launched.get(key)
+        if known is None:
+            known = self.launched[key] = make()
+        return known
+
     def sizes(self, shapes: Shapes) -> Mapping[str, int]:
         """The sizes of the axes for arguments of these shapes. Raises TdslValueError."""
         known = self._sizes.get(shapes)

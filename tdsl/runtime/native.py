@@ -159,18 +159,12 @@ def running(mode: Mode) -> str:
 def planned(found: Specialisation, steps: Mapping[str, tuple[Size, ...]]) -> Texts:
     """The plan for arguments with these strides, and what is printed of it."""
     key = ("c", *sorted(steps.items()))
-    known: Texts | None = found.launched.get(key)
-    if known is None:
-        known = found.launched[key] = Texts(with_strides(plan_of(found), steps))
-    return known
+    return found.prepared(key, lambda: Texts(with_strides(plan_of(found), steps)))
 
 
 def plan_of(found: Specialisation) -> Plan:
     """The plan of a specialisation, made once."""
-    known: Plan | None = found.launched.get("plan")
-    if known is None:
-        known = found.launched["plan"] = make_plan(found.flat)
-    return known
+    return found.prepared("plan", lambda: make_plan(found.flat))
 
 
 def unfused(found: Specialisation) -> Specialisation:

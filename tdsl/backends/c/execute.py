@@ -8,8 +8,8 @@ little work for two.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from math import prod
 from operator import itemgetter
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tdsl.backends.arrays import Arrays, evaluate
+from tdsl.backends.c.chains import Chain
 from tdsl.backends.c.compiler import library
 from tdsl.backends.c.module import PROGRAMS_NAME, Texts
 from tdsl.backends.c.printer import Printed
@@ -47,25 +48,22 @@ class Executable:
         self.arrays = arrays
         module, programs = texts.at(sizes)
         self.sizes = {**sizes, PROGRAMS_NAME: programs}
-        names = [*(param.name for param in plan.params), *(buffer.name for buffer in plan.buffers)]
+        chains = [step for step in module.steps if isinstance(step, Chain)]
+        scratch = {name for chain in chains for name in chain.scratch}
+        buffers = [buffer for buffer in plan.buffers if buffer.name not in scratch]
+        names = [*(param.name for param in plan.params), *(buffer.name for buffer in buffers)]
         self.slots = {name: place for place, name in enumerate(names)}
         self.makers = [
-            arrays.maker(tuple(map(self.size, buffer.shape)), buffer.dtype)
-            for buffer in plan.buffers
+            arrays.maker(tuple(map(self.size, buffer.shape)), buffer.dtype) for buffer in buffers
         ]
-        printed = iter(module.kernels)
-        self.loaded = library(module.source) if module.kernels else None
-        self.steps: list[Step] = []
-        for step in plan.steps:
-            if not isinstance(step, Kernel):
-                self.steps.append(partial(self._call, step))
-            elif any(prod(map(self.size, store.shape)) for store in step.stores):
-                self.steps.append(self._launch(next(printed)[0], step))
-            else:
-                next(printed)  # nothing to store
+        self.loaded = library(module.source) if chains else None
+        self.steps = [
+            self._launch(step) if isinstance(step, Chain) else partial(self._call, step)
+            for step in module.steps
+        ]
         self.results = [self.slots[name] for name in plan.results]
-        self.gives_all = len(plan.kernels) == len(plan.steps) and plan.results == tuple(
-            buffer.name for buffer in plan.buffers
+        self.gives_all = len(chains) == len(self.steps) and plan.results == tuple(
+            buffer.name for buffer in buffers
         )
 
     def size(self, size: Size) -> int:
@@ -87,27 +85,37 @@ class Executable:
         for store in step.stores:
             values[self.slots[store.buffer]] = memory[store.buffer]
 
-    def _launch(self, printed: Printed, kernel: Kernel) -> Step:
-        """The call of a kernel. What is passed has its C type, so that it need not be converted."""
-        function = getattr(self.loaded, printed.name)
+    def _launch(self, chain: Chain) -> Step:
+        """The call of kernels. What is passed has its C type, so that it need not be converted."""
+        function = getattr(self.loaded, chain.name)
+        slots = tuple(self.slots[name] for name in chain.pointers)
+
+        @cache
+        def scalars(threads: int) -> list[Any]:
+            return [scalar for pair in chain.kernels for scalar in self._scalars(*pair, threads)]
+
         function.restype = None
-        numbers = dict(kernel.numbers)
-        scalars = [ctypes.c_int64(self.size(size)) for size in printed.sizes]
-        scalars += [
-            C_TYPES[str(dtype)](evaluate(numbers[name], self.size))
-            for name, dtype in printed.numbers
-        ]
-        slots = tuple(self.slots[name] for name in printed.pointers)
-        function.argtypes = [
-            *[ctypes.c_void_p] * len(slots), *map(type, scalars), ctypes.c_int
-        ]  # fmt: skip
-        work = prod(self.size(axis) for axis in (*kernel.layout.rows, *kernel.layout.columns))
+        function.argtypes = [*[ctypes.c_void_p] * len(slots), *map(type, scalars(1))]
         pointers = self.arrays.pointers
         taken: Callable[[list[Any]], Sequence[Any]] = (
             itemgetter(*slots) if len(slots) > 1 else lambda values: [values[slots[0]]]
         )
-        if work < SMALL:
-            alone = (*scalars, ctypes.c_int(1))
+        if not any(self._is_large(kernel) for _, kernel in chain.kernels):
+            alone = scalars(1)
             return lambda values: function(*pointers(taken(values)), *alone)
         threads = self.arrays.threads
-        return lambda values: function(*pointers(taken(values)), *scalars, threads())
+        return lambda values: function(*pointers(taken(values)), *scalars(threads()))
+
+    def _is_large(self, kernel: Kernel) -> bool:
+        """Whether a second thread pays."""
+        axes = (*kernel.layout.rows, *kernel.layout.columns)
+        return prod(map(self.size, axes)) >= SMALL
+
+    def _scalars(self, printed: Printed, kernel: Kernel, threads: int) -> Iterator[Any]:
+        """What a kernel is given beside its buffers."""
+        numbers = dict(kernel.numbers)
+        for size in printed.sizes:
+            yield ctypes.c_int64(self.size(size))
+        for name, dtype in printed.numbers:
+            yield C_TYPES[str(dtype)](evaluate(numbers[name], self.size))
+        yield ctypes.c_int(threads if self._is_large(kernel) else 1)

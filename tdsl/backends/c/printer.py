@@ -25,12 +25,13 @@ class Printed:
     """A kernel's text, and what a call gives it, in order: then the number of threads.
 
     `pointers` are names of buffers, `sizes` the sizes that are passed, `numbers` names of values that
-    follow from sizes, with their dtypes.
+    follow from sizes, with their dtypes; `scalars` declares what is passed after the pointers.
     """
 
     name: str
     text: str
     pointers: tuple[str, ...]
+    scalars: tuple[str, ...]
     sizes: tuple[Size, ...]
     numbers: tuple[tuple[str, AnyDtype], ...]
 
@@ -131,15 +132,16 @@ class _Printer(Tiles):
         kernel = self.kernel
         dtypes: dict[str, tuple[AnyDtype, bool]] = {r.name: (r.dtype, True) for r in kernel.reads}
         dtypes |= {store.buffer: (store.dtype, False) for store in kernel.stores}
-        parameters = []
+        pointers = []
         for pointer in self.pointers:
             dtype, is_read = dtypes[pointer]
             const = "const " if is_read else ""
-            parameters.append(f"{const}{memory_type(dtype)} *{self.buffers[pointer]}")
+            pointers.append(f"{const}{memory_type(dtype)} *{self.buffers[pointer]}")
         numbers = [(name, node.dtype) for name, node in kernel.numbers]
-        parameters += [f"int64_t {name}" for name in self.names.sizes]
-        parameters += [f"{c_type(dtype)} {name}" for name, dtype in numbers]
-        head = f"void {kernel.name}({', '.join([*parameters, 'int threads'])})"
+        scalars = [f"int64_t {name}" for name in self.names.sizes]
+        scalars += [f"{c_type(dtype)} {name}" for name, dtype in numbers]
+        scalars.append("int threads")
+        head = f"void {kernel.name}({', '.join([*pointers, *scalars])})"
         if len(head) > 100:
             head = head.replace("(", "(\n    ", 1).replace(", ", ",\n    ")[:-1] + "\n)"
         body = "\n".join(self.lines)
@@ -147,4 +149,5 @@ class _Printer(Tiles):
         comment = f"// {described[0].upper()}{described[1:]}."
         sizes = tuple(self.names.sizes.values())
         text = f"{comment}\n{head} {{\n{body}\n}}\n"
-        return Printed(kernel.name, text, tuple(self.pointers), sizes, tuple(numbers))
+        own = tuple(self.pointers)
+        return Printed(kernel.name, text, own, tuple(scalars), sizes, tuple(numbers))

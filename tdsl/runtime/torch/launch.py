@@ -102,7 +102,4 @@ def check_triton(device: torch.device) -> None:
 def planned(found: Specialisation, strides: Mapping[str, tuple[Size, ...]]) -> tuple[Plan, Texts]:
     """The plan for these classes of layouts, and its texts."""
     key = ("plan", *strides.items())
-    known: tuple[Plan, Texts] | None = found.launched.get(key)
-    if known is None:
-        known = found.launched[key] = with_strides(plan_of(found), strides), {}
-    return known
+    return found.prepared(key, lambda: (with_strides(plan_of(found), strides), {}))
