@@ -85,8 +85,7 @@ def _called(function: tdsl.Function, case: Case, *tensors: Any) -> Any:
 
 def _torch(expression: Callable[..., Any], subject: Subject, stage: str) -> Prepare:
     def program(*tensors: Any) -> tuple[Any, ...]:
-        found = expression(*tensors)
-        return found if isinstance(found, tuple) else (found,)
+        return _several(expression(*tensors))
 
     return preparation(subject, stage, program, is_cuda=False)
 
@@ -123,10 +122,13 @@ def _always(call: Action) -> Prepare:
 
     def action() -> Sequence[Any]:
         with np.errstate(all="ignore"):
-            found = call()
-        return found if isinstance(found, tuple) else (found,)
+            return _several(call())
 
     return lambda: action
+
+
+def _several(found: Any) -> tuple[Any, ...]:
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _numexpr(case: Case, subject: Subject, stage: str) -> Prepare | None:
@@ -143,38 +145,14 @@ def _jax(case: Case, subject: Subject, stage: str) -> Prepare | None:
     """Compiled by XLA; the backward stage has the residuals of a forward pass outside of the time."""
     if find_spec("jax") is None:
         return None
-    import jax
     import jax.numpy as jnp
 
-    arrays = [jnp.asarray(array) for array in subject.arrays]
-    names = list(case.data)
-    places = [names.index(name) for name in subject.wrt]
+    from tdsl.cli import jax_variants
 
-    def function(*chosen: Any) -> Any:
-        own = dict(zip(places, chosen, strict=True))
-        return case.forward(jnp, *(own.get(i, array) for i, array in enumerate(arrays)))
+    def program(*arrays: Any) -> tuple[Any, ...]:
+        return _several(case.forward(jnp, *arrays))
 
-    if stage == "forward":
-        forward = jax.jit(partial(case.forward, jnp))
-        return _always(lambda: jax.block_until_ready(forward(*arrays)))
-    leaves = [arrays[i] for i in places]
-    if subject.is_loss:
-        both = jax.jit(jax.value_and_grad(function, tuple(range(len(leaves)))))
-
-        def pair() -> Any:
-            value, gradients = jax.block_until_ready(both(*leaves))
-            return (value, *gradients)
-
-        return _always(pair)
-    recorded = jax.jit(lambda *chosen: jax.vjp(function, *chosen)[1])
-    pull = jax.jit(lambda back, g: back(g))
-    cotangents = _one([jnp.asarray(array) for array in subject.cotangents])
-
-    def prepare() -> Action:
-        back = jax.block_until_ready(recorded(*leaves))
-        return lambda: jax.block_until_ready(pull(back, cotangents))
-
-    return prepare
+    return jax_variants.preparation(subject, stage, program)
 
 
 __all__ = ["OURS", "PEERS", "contenders"]

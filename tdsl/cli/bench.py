@@ -149,6 +149,16 @@ def _maker(name: str, setting: Setting) -> Make:
         return partial(own_variant, name=name, setting=setting, fused=False)
     if setting.is_cuda:
         raise faults.NO_BACKEND.at(backend=name, note="it runs on the processor, not on a GPU")
+    if name == "jax":
+        _require("the variant `jax`", "jax", "pip install jax")
+        from tdsl.cli.jax_variants import jax_variant
+
+        return partial(jax_variant, name=name)
+    if name == "numexpr":
+        _require("the variant `numexpr`", "numexpr", "pip install numexpr")
+        from tdsl.cli.numexpr_variants import numexpr_variant
+
+        return partial(numexpr_variant, name=name)
     backend = "numpy" if name == "tiled" else "interpreter"
     require_backend(backend)
     return partial(own_variant, name=name, setting=Setting(Mode(backend=backend), is_cuda=False))

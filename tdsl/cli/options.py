@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tdsl import __version__
 
-VARIANTS = ("unfused", "tiled", "interpreter", "numpy", "torch", "compile")
+VARIANTS = ("unfused", "tiled", "interpreter", "numpy", "torch", "compile", "jax", "numexpr")
 """What `tdsl bench` compares with, beside `fused`; `numpy` is another name of `interpreter`."""
 STAGES = ("ast", "ir", "backward", "kernels", "c", "triton", "ttir", "ptx", "sass")
 

@@ -64,33 +64,46 @@ def own_variant(
     subject: Subject, stage: str, name: str, setting: Setting, *, fused: bool = True
 ) -> Variant:
     """A variant that tdsl runs itself: by kernels, fused or not, or operation by operation."""
-    change = _same if fused else unfused
-    arrays = _placed(subject.arrays, setting)
+    known: dict[Specialisation, Specialisation] = {}
+
+    def changed(found: Specialisation) -> Specialisation:
+        return found if fused else known.setdefault(found, unfused(found))
+
+    def runner(found: Specialisation, arrays: Sequence[Any]) -> Run:
+        return _runner(changed(found), arrays, setting)
+
+    arrays, cotangents = _placed(subject.arrays, setting), _placed(subject.cotangents, setting)
+    prepare = preparation(subject, stage, runner, arrays, cotangents)
+    own = figures(changed(subject.stage(stage)), subject, setting)
+    return Variant(name, stage, prepare, *own)
+
+
+def preparation(
+    subject: Subject,
+    stage: str,
+    runner: Callable[[Specialisation, Sequence[Any]], Run],
+    arrays: Sequence[Any],
+    cotangents: Sequence[Any],
+) -> Prepare:
+    """What prepares a stage on these arrays, where `runner` gives what runs a graph on some."""
     if stage == "forward" or subject.is_loss:
-        found = change(subject.found if stage == "forward" else subject.loss)
-        run = _runner(found, arrays, setting)
-        action = partial(run, arrays)
-        return Variant(name, stage, lambda: action, *figures(found, subject, setting))
-    passes, cotangents = subject.passes, _placed(subject.cotangents, setting)
-    forward, backward = change(passes.forward), change(passes.backward)
-    run = _runner(forward, arrays, setting)
+        action = partial(runner(subject.stage(stage), arrays), arrays)
+        return lambda: action
+    passes = subject.passes
+    run = runner(passes.forward, arrays)
     names = [param.name for param in subject.found.graph.params]
     kept = [arrays[names.index(name)] for name in passes.split.kept]
 
     def arguments(results: Sequence[Any]) -> list[Any]:
         return [*kept, *(results[i] for i in passes.split.saved), *cotangents]
 
-    run_back = _runner(backward, arguments(run(arrays)), setting)
+    run_back = runner(passes.backward, arguments(run(arrays)))
 
     def prepare() -> Action:
         results = run(arrays)  # which live as long as a caller's would
         return lambda: run_back(arguments(results))
 
-    return Variant(name, stage, prepare, *figures(backward, subject, setting))
-
-
-def _same(found: Specialisation) -> Specialisation:
-    return found
+    return prepare
 
 
 def _placed(arrays: Sequence[Any], setting: Setting) -> list[Any]:

@@ -88,7 +88,7 @@ def _holds(condition: Condition, sizes: Sizes, grids: Grids) -> Values:
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
+class Box:
     """A piece as basic slicing: where it lies in the result, and the view of its operand there.
 
     The view has the axes `found` in the result's order. `covers`: it lies everywhere.
@@ -102,10 +102,10 @@ class _Box:
 
 def _whole_view(node: Node, operand: Node, piece: Piece, sizes: Sizes) -> Kernel | None:
     """The node as one view of its operand, if the piece is that."""
-    reshaped = _reshaped(node, operand, piece, sizes)
-    if reshaped is not None:
-        return reshaped
-    box = _box(node, operand, piece, sizes)
+    whole = reshaped(node, operand, piece, sizes)
+    if whole is not None:
+        return whole
+    box = box_of(node, operand, piece, sizes)
     if box is None or not box.covers:
         return None
     shape, view = shape_of(node.axes, sizes), box.view
@@ -115,7 +115,7 @@ def _whole_view(node: Node, operand: Node, piece: Piece, sizes: Sizes) -> Kernel
 
 
 def _writer(node: Node, operand: Node, piece: Piece, sizes: Sizes) -> Write:
-    box = _box(node, operand, piece, sizes)
+    box = box_of(node, operand, piece, sizes)
     if box is None:
         return _masked_writer(node, operand, piece, sizes)
     target, view = box.target, box.view
@@ -126,7 +126,7 @@ def _writer(node: Node, operand: Node, piece: Piece, sizes: Sizes) -> Write:
     return write
 
 
-def _box(node: Node, operand: Node, piece: Piece, sizes: Sizes) -> _Box | None:
+def box_of(node: Node, operand: Node, piece: Piece, sizes: Sizes) -> Box | None:
     """The piece as basic slicing: every condition and expression varies along one axis at most."""
     exprs = {a: e for a, e in piece.exprs if a in operand.axes}
     if any(len(index_axes(e)) > 1 for e in (*exprs.values(), *(c.expr for c in piece.domain))):
@@ -140,7 +140,7 @@ def _box(node: Node, operand: Node, piece: Piece, sizes: Sizes) -> _Box | None:
     if None in source or None in target.values() or len(set(found)) < len(found):
         return None
     align, key = aligner(found, node.axes), tuple(source)
-    return _Box(
+    return Box(
         tuple(target.get(axis) or slice(None) for axis in node.axes),
         (lambda x: align(x[key])) if align else (lambda x: x[key]),
         frozenset(found),
@@ -179,7 +179,7 @@ def _progression(places: NDArray[np.int64]) -> slice | None:
     return slice(first, end if end >= 0 else None, step)
 
 
-def _reshaped(node: Node, operand: Node, piece: Piece, sizes: Sizes) -> Kernel | None:
+def reshaped(node: Node, operand: Node, piece: Piece, sizes: Sizes) -> Kernel | None:
     """Flatten or unflatten of axes that are all there and turn up nowhere else."""
     listed = tuple(axis for axis, _ in piece.exprs)
     new = node["map"].axes

@@ -169,15 +169,16 @@ def test_what_is_not_installed(file: str, monkeypatch: pytest.MonkeyPatch, capsy
     find = importlib.util.find_spec
 
     def found(name: str) -> Any:
-        return None if name in ("matplotlib", "torch") else find(name)
+        return None if name in ("matplotlib", "torch", "jax", "numexpr") else find(name)
 
     monkeypatch.setattr("tdsl.cli.bench.find_spec", found)
+    absent = ("torch", "compile", "jax", "numexpr")
     given = ["bench", file, "--fn", "softmax", "--arg", "x=f32[4,8]"]
-    for more in (["--plot", "x.svg"], ["--vs", "torch"], ["--vs", "compile"]):
+    for more in (["--plot", "x.svg"], *(["--vs", name] for name in absent)):
         assert main([*given, *more]) == 1
         assert "error[E0451]" in capsys.readouterr().err
     rows = document(capsys, file, *given[2:])["rows"]
-    assert {row["variant"] for row in rows}.isdisjoint({"torch", "compile"})
+    assert {row["variant"] for row in rows}.isdisjoint(absent)
 
 
 @pytest.mark.parametrize("vs", ["unfused", "compile,unfused"])
