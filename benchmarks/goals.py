@@ -22,7 +22,6 @@ MORE_THAN_HAND, MORE_THAN_EAGER = 3.0, 5.0
 """Microseconds of a call on 8 floats, more than what it is compared with."""
 
 KNOWN: Mapping[tuple[str, str], str] = {
-    ("nll", "forward"): "reads one number of each row: a line of the cache each, of which 4 bytes count",
     ("nll", "backward"): "stores almost alone: its fresh pages are twice those of a copy of as many bytes",
 }  # fmt: skip
 """Why a stage misses a copy's time, where it is the nature of what it does."""

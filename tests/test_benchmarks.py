@@ -88,9 +88,9 @@ def test_the_goals() -> None:
 def test_reasons_for_misses() -> None:
     stages = {(case.name, stage) for case in CASES for stage in fused.stages(case)}
     assert goals.KNOWN.keys() <= stages
-    lost = [{**row, "function": "nll"} for row in rows()[:1]]
+    lost = [{**row, "function": "nll", "stage": "backward"} for row in rows()[:1]]
     (goal,) = [goal for goal in goals.goals(lost, ()) if goal.misses]
-    assert goal.misses == (f"nll forward 32 MB: 1.60 x ({goals.KNOWN['nll', 'forward']})",)
+    assert goal.misses == (f"nll backward 32 MB: 1.60 x ({goals.KNOWN['nll', 'backward']})",)
 
 
 def test_the_other_goals() -> None:

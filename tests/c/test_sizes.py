@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+import tdsl
 from tdsl.backends.c import module
 from tdsl.backends.c.module import Texts
 from tdsl.fusion.plan import make_plan
@@ -42,3 +45,21 @@ def test_each_class_of_sizes_has_a_text() -> None:
         (True, True), (True, True), (True, False), (True, False), (False, False), (False, False),
     ]  # fmt: skip
     assert len({id(kind) for kind in kinds}) == 3
+
+
+def test_scattered_elements_are_shared_among_more_programs() -> None:
+    """An element that lies anywhere takes as long as several in order."""
+    specs = "f32[4096, 64]", "i64[4096]"
+    counts = {
+        name: Texts(make_plan(graph)).at({"N": 4096, "D": 64})[1]
+        for name, graph in (
+            ("scattered", labelled("take(x, y, axis=D)").lower(*specs).graph),
+            ("in order", labelled("cast(y, f32)").lower(*specs).graph),
+        )
+    }
+    assert counts == {"scattered": 2, "in order": 1}
+
+
+def labelled(body: str) -> Any:
+    text = f"def f(x: f32[N, D], y: i64[N]):\n    return sum({body}, axis=N)\n"
+    return tdsl.compile(text)

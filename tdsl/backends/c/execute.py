@@ -21,6 +21,7 @@ from tdsl.backends.c.chains import Chain
 from tdsl.backends.c.compiler import library
 from tdsl.backends.c.module import PROGRAMS_NAME, Texts
 from tdsl.backends.c.printer import Printed
+from tdsl.backends.c.schedule import scattered
 from tdsl.backends.threads import SMALL
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import LibraryCall
@@ -32,6 +33,8 @@ C_TYPES: dict[str, Any] = {
     **{f"u{n}": getattr(ctypes, f"c_uint{n}") for n in (8, 16, 32, 64)},
 }  # fmt: skip
 Step = Callable[[list[Any]], None]
+SCATTERED = 4
+"""Elements that are read in order in the time of one that lies anywhere."""
 
 
 class Executable:
@@ -109,7 +112,7 @@ class Executable:
     def _is_large(self, kernel: Kernel) -> bool:
         """Whether a second thread pays."""
         axes = (*kernel.layout.rows, *kernel.layout.columns)
-        return prod(map(self.size, axes)) >= SMALL
+        return prod(map(self.size, axes)) * (SCATTERED if scattered(kernel) else 1) >= SMALL
 
     def _scalars(self, printed: Printed, kernel: Kernel, threads: int) -> Iterator[Any]:
         """What a kernel is given beside its buffers."""

@@ -55,7 +55,8 @@ class Schedule:
 
     `staged`: values that are costly to compute wait in a row of scratch memory for later passes.
     `lanes`: how many rows lie side by side. `inner`: the last of the rows, along which costly values of the
-    columns are shared. `ahead`: a second loop over the row fetches the next one.
+    columns are shared. `ahead`: a second loop over the row fetches the next one. `scattered`: an element
+    takes a line of memory of its own.
     """
 
     kind: Kind
@@ -66,6 +67,7 @@ class Schedule:
     lanes: int = 1
     inner: tuple[Size, ...] = ()
     ahead: bool = False
+    scattered: bool = False
 
     @property
     def outer(self) -> tuple[Size, ...]:
@@ -83,7 +85,8 @@ class Schedule:
 
     def programs(self, size: Callable[[Size], int]) -> int:
         """How many programs part the units of a walked kernel."""
-        return max(1, min(MOST_PROGRAMS, self.units(size) // EACH_PROGRAM))
+        each = 1 if self.scattered else EACH_PROGRAM
+        return max(1, min(MOST_PROGRAMS, self.units(size) // each))
 
     def walk(self) -> schedule.Schedule:
         """The walk over memory, as traffic is counted by: rows in the cache are read once."""
@@ -147,6 +150,12 @@ def turned(kernel: Kernel, rows: Axes, columns: Axes) -> tuple[list[Node], list[
     return reads, [store for store, site in stores if is_turned(*site)]
 
 
+def scattered(kernel: Kernel) -> bool:
+    """Whether an element is read from anywhere in memory, as by a gather along the last axis."""
+    takes = (node for node in kernel.nodes() if node.op is take)
+    return any(node.operands[0].axes[-1:] == (node["axis"],) for node in takes)
+
+
 def choices(kernel: Kernel) -> Iterator[Choice]:
     """The schedules of a kernel, the best first."""
     layout, walked = kernel.layout, bool(kernel.layout.crossed)
@@ -158,7 +167,9 @@ def choices(kernel: Kernel) -> Iterator[Choice]:
         *outer, inner = groups(kernel, everything) or ((),)
         rows = tuple(axis for group in outer for axis in group)
         if not outer:
-            flat = Schedule("flat", (), everything, walked, staged=True)
+            flat = Schedule(
+                "flat", (), everything, walked, staged=True, scattered=scattered(kernel)
+            )
             yield from (Choice(flat), Choice(replace(flat, staged=False)))
         elif tiles := None if walked else _tiles(kernel, outer, inner):
             yield Choice(tiles)
