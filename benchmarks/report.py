@@ -20,7 +20,8 @@ Document = Any
 INTRODUCTION = """# Benchmarks
 
 Made by `python -m benchmarks report` from the files in benchmarks/results. Of a function of your own,
-`tdsl bench FILE` measures the same: fused, unfused, in NumPy, by torch eager and by torch.compile.
+`tdsl bench FILE` measures the same: fused, unfused, in NumPy, by torch eager, torch.compile, JAX and
+NumExpr.
 
 How it is measured: all variants in one process, on the same data, with as many threads as each takes by
 itself; results are checked against each other first; variants are timed in turn (A B C, A B C, ...), so
