@@ -18,6 +18,7 @@ from jax.scipy import special
 from tdsl import faults
 from tdsl.backends.triton.export_library import einsum_letters
 from tdsl.ir.function import Function, Result
+from tdsl.ir.index_map import Piece
 from tdsl.ir.node import Node, Op
 from tdsl.ir.size import ONE, Axis, Size
 from tdsl.ops import (
@@ -35,7 +36,8 @@ from tdsl.ops import (
     take,
 )
 from tdsl.ops.base import Sizes, aligner, shape_of, unique_axes
-from tdsl.ops.index_values import box_of, reshaped
+from tdsl.ops.gather import grids
+from tdsl.ops.index_values import Box, box_of, fill_value, reshaped
 
 Form = Callable[..., Any]
 NAMES = {
@@ -154,17 +156,13 @@ def _index(node: Node, size: Sizes) -> Form:
     pieces = list(zip(node.operands, node["map"].pieces, strict=True))
     if len(pieces) == 1 and (view := reshaped(node, *pieces[0], size)):
         return view
-    boxes = [box_of(node, operand, piece, size) for operand, piece in pieces]
+    boxes = [_box(node, operand, piece, size) for operand, piece in pieces]
     shape = shape_of(node.axes, size)
-    fill = np.asarray(node["map"].fill).astype(numpy_dtype(node.dtype))
+    fill = fill_value(node["map"].fill, node.dtype)
 
     def run(*arrays: Any) -> Any:
         result = jnp.full(shape, fill)
         for box, array in zip(boxes, arrays, strict=True):
-            if box is None:
-                raise faults.NO_BACKEND.at(
-                    backend="jax", note="a piece of an index map is no slice"
-                )
             if box.covers:
                 result = jnp.broadcast_to(box.view(array), shape)
             else:
@@ -174,28 +172,30 @@ def _index(node: Node, size: Sizes) -> Form:
     return run
 
 
+def _box(node: Node, operand: Node, piece: Piece, size: Sizes) -> Box:
+    box = box_of(node, operand, piece, size)
+    if box is None:
+        raise faults.NO_BACKEND.at(backend="jax", note="a piece of an index map is no slice")
+    return box
+
+
 def _take(node: Node, size: Sizes) -> Form:
     x, at = node.operands
     axis = node["axis"]
     shared = tuple(a for a in at.axes if a in x.axes and a != axis)
     rest = tuple(a for a in x.axes if a not in shared and a != axis)
     source, found, count = (*shared, axis, *rest), (*at.axes, *rest), size(axis)
-    grids = _grids(shared, at.axes, size)
+    places = grids(shared, at.axes, size)
     view: Form | None = aligner(found, node.axes)
 
     def run(a: Any, i: Any) -> Any:
+        i = i.astype(jnp.int64)  # which holds the count
         inside = ((i >= 0) & (i < count)).reshape(i.shape + (1,) * len(rest))
-        read = _laid(a, x.axes, source, size)[(*grids, jnp.clip(i, 0, max(count - 1, 0)))]
+        read = _laid(a, x.axes, source, size)[(*places, jnp.clip(i, 0, max(count - 1, 0)))]
         read = jnp.where(inside, read, jnp.zeros((), a.dtype))
         return view(read) if view else read
 
     return run
-
-
-def _grids(axes: Sequence[Axis], within: Sequence[Axis], size: Sizes) -> list[Any]:
-    """For each axis its positions, shaped to broadcast along `within`."""
-    shapes = [[-1 if axis == other else 1 for other in within] for axis in axes]
-    return [np.arange(size(a)).reshape(shape) for a, shape in zip(axes, shapes, strict=True)]
 
 
 def _scatter(node: Node, size: Sizes) -> Form:
@@ -203,25 +203,25 @@ def _scatter(node: Node, size: Sizes) -> Form:
     axis, sums, dtype = node["axis"], node["sums"], numpy_dtype(node.dtype)
     if axis in values.axes and axis not in sums:
         axes = (*node.axes, *sums)
-        (grid,) = _grids((axis,), axes, size)
-        places = tuple(range(len(node.axes), len(axes)))
+        (grid,) = grids((axis,), axes, size)
+        summed = tuple(range(len(node.axes), len(axes)))
 
         def masked(x: Any, i: Any) -> Any:
             is_here = _laid(i, at.axes, axes, size) == grid
-            return jnp.where(is_here, _laid(x, values.axes, axes, size), 0).sum(places, dtype)
+            return jnp.where(is_here, _laid(x, values.axes, axes, size), 0).sum(summed, dtype)
 
         return masked
     shared = tuple(a for a in at.axes if a not in sums)
     rest = tuple(a for a in node.axes if a not in shared and a != axis)
     points, found, count = (*sums, *shared), (*shared, axis, *rest), size(axis)
-    grids = _grids(shared, points, size)
+    places = grids(shared, points, size)
     view: Form | None = aligner(found, node.axes)
     shape = (*shape_of(shared, size), count + 1, *shape_of(rest, size))
     real = (slice(None),) * len(shared) + (slice(count),)
 
     def run(x: Any, i: Any) -> Any:
-        i = _laid(i, at.axes, points, size)
-        where_to = (*grids, jnp.where((i >= 0) & (i < count), i, count))
+        i = _laid(i, at.axes, points, size).astype(jnp.int64)
+        where_to = (*places, jnp.where((i >= 0) & (i < count), i, count))
         given = _laid(x, values.axes, (*points, *rest), size).astype(dtype)
         result = jnp.zeros(shape, dtype).at[where_to].add(given)[real]
         return view(result) if view else result

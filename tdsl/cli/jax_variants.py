@@ -18,11 +18,13 @@ import jax.numpy as jnp
 from tdsl.cli.jax_program import jax_program
 from tdsl.cli.measuring import Action, Prepare
 from tdsl.cli.subject import Subject
-from tdsl.cli.variants import Variant
+from tdsl.cli.variants import Variant, refusing
 
 Program = Callable[..., Any]
 Compiled = Callable[[], str]
 _finished: Any = jax.block_until_ready
+FAULTS = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError)
+"""What JAX raises for a program that it cannot trace, or if it is too old."""
 _HANDED_ON = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast")
 _OPERATION = re.compile(r"^ +(?:ROOT )?%\S+ = .*? ([a-z][\w-]*)\(", re.MULTILINE)
 """What an instruction of a compiled program does."""
@@ -31,7 +33,7 @@ _OPERATION = re.compile(r"^ +(?:ROOT )?%\S+ = .*? ([a-z][\w-]*)\(", re.MULTILINE
 def jax_variant(subject: Subject, stage: str, name: str) -> Variant:
     """The variant. Raises TdslError for an operation without a form in JAX."""
     program = jax_program(subject.found.flat, subject.sizes)
-    with jax.enable_x64(True):
+    with refusing(name, *FAULTS), jax.enable_x64(True):
         prepare, compiled = _stage(subject, stage, program)
         kernels = _kernels(compiled())
     return Variant(name, stage, _within(prepare), kernels, subject.compulsory(stage))
@@ -60,22 +62,26 @@ def preparation(subject: Subject, stage: str, program: Program) -> Prepare:
 
 def _stage(subject: Subject, stage: str, program: Program) -> tuple[Prepare, Compiled]:
     """What prepares a stage, and what gives the text of the compiled program that it runs."""
-    arrays = [jnp.asarray(array) for array in subject.arrays]
+    arrays, cotangents = (_placed(group) for group in (subject.arrays, subject.cotangents))
     if stage == "forward":
         return _called(program, arrays)
     names = [param.name for param in subject.found.graph.params]
     places = [names.index(name) for name in subject.wrt]
-    leaves = [arrays[place] for place in places]
 
-    def results(*chosen: Any) -> Any:
-        own = dict(zip(places, chosen, strict=True))
-        found = program(*(own.get(i, array) for i, array in enumerate(arrays)))
+    def results(*given: Any) -> Any:
+        found = program(*given)
         return tuple(y for y in found if jnp.issubdtype(y.dtype, jnp.floating))
 
     if subject.is_loss:
-        both = jax.value_and_grad(lambda *own: results(*own)[0], tuple(range(len(leaves))))
-        return _called(lambda *own: jax.tree.leaves(both(*own)), leaves)
-    return _pulled(results, leaves, tuple(map(jnp.asarray, subject.cotangents)))
+        both = jax.value_and_grad(lambda *given: results(*given)[0], places)
+        return _called(lambda *given: jax.tree.leaves(both(*given)), arrays)
+    return _pulled(results, arrays, places, cotangents)
+
+
+def _placed(arrays: Sequence[Any]) -> tuple[Any, ...]:
+    """The arrays on the processor, wherever JAX would put them."""
+    (device, *_) = jax.devices("cpu")
+    return tuple(jax.device_put(array, device) for array in arrays)
 
 
 def _called(program: Program, arrays: Sequence[Any]) -> tuple[Prepare, Compiled]:
@@ -84,17 +90,24 @@ def _called(program: Program, arrays: Sequence[Any]) -> tuple[Prepare, Compiled]
 
 
 def _pulled(
-    results: Program, leaves: Sequence[Any], cotangents: tuple[Any, ...]
+    results: Program, arrays: Sequence[Any], places: Sequence[int], cotangents: tuple[Any, ...]
 ) -> tuple[Prepare, Compiled]:
     """The gradients from what the forward pass left, which is made outside of the time."""
-    forward = jax.jit(lambda *chosen: jax.vjp(results, *chosen)[1])
-    run = jax.jit(lambda back, given: back(given))
+
+    def recorded(*given: Any) -> Any:
+        def chosen(*leaves: Any) -> Any:
+            own = dict(zip(places, leaves, strict=True))
+            return results(*(own.get(i, array) for i, array in enumerate(given)))
+
+        return jax.vjp(chosen, *(given[place] for place in places))[1]
+
+    forward, run = jax.jit(recorded), jax.jit(lambda back, given: back(given))
 
     def prepare() -> Action:
-        back = _finished(forward(*leaves))
+        back = _finished(forward(*arrays))
         return lambda: _finished(run(back, cotangents))
 
-    return prepare, lambda: _compiled(run, forward(*leaves), cotangents)
+    return prepare, lambda: _compiled(run, forward(*arrays), cotangents)
 
 
 def _compiled(run: Any, *given: Any) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tdsl import faults
 from tdsl.cli.subject import Subject
-from tdsl.cli.variants import Variant, preparation
+from tdsl.cli.variants import Variant, preparation, refusing
 from tdsl.ir.dtype import BOOL, F32, F64, I32, I64, AnyDtype
 from tdsl.ir.function import Function, Param, Result
 from tdsl.ir.node import Node
@@ -26,23 +26,31 @@ from tdsl.runtime.definition import Run, Specialisation
 
 LONGEST = 10_000
 """Characters of an expression; a longer one repeats itself, which NumExpr parses over and over."""
+FAULTS = (RuntimeError, TypeError, ValueError, NotImplementedError, SyntaxError, KeyError)
+"""What NumExpr raises for an expression that is too long, too deep, or has too many inputs."""
 DTYPES = (BOOL, I32, I64, F32, F64)
+_LARGER, _SMALLER = (
+    f"where(({{0}} {sign} {{1}}) | ({{0}} != {{0}}), {{0}}, {{1}})" for sign in "><"
+)
 FORMS = {
     "add": "({0} + {1})", "sub": "({0} - {1})", "mul": "({0} * {1})", "div": "({0} / {1})",
     "neg": "(-{0})", "pow": "({0} ** {1})", "equal": "({0} == {1})", "not_equal": "({0} != {1})",
     "less": "({0} < {1})", "less_equal": "({0} <= {1})", "greater": "({0} > {1})",
     "greater_equal": "({0} >= {1})", "bitand": "({0} & {1})", "bitor": "({0} | {1})",
-    "bitnot": "(~{0})", "clamp": "minimum(maximum({0}, {1}), {2})", "atan2": "arctan2({0}, {1})",
+    "bitnot": "(~{0})", "atan2": "arctan2({0}, {1})", "fmod": "fmod({0}, {1})",
+    "maximum": _LARGER, "minimum": _SMALLER, "clamp": _SMALLER.format(_LARGER, "{2}"),
+    "sign": "where({0} > 0, 1, where({0} < 0, -1, {0}))", "isnan": "({0} != {0})",
+    "isfinite": "({0} - {0} == {0} - {0})", "isinf": "(({0} == {0}) & ({0} - {0} != {0} - {0}))",
     "rsqrt": "(1 / sqrt({0}))", "stop_gradient": "{0}", "checkpoint": "{0}", "save": "{0}",
     "asin": "arcsin({0})", "acos": "arccos({0})", "atan": "arctan({0})", "asinh": "arcsinh({0})",
     "acosh": "arccosh({0})", "atanh": "arctanh({0})",
     **{name: f"{name}({{0}})" for name in (
-        "abs", "sign", "floor", "ceil", "trunc", "round", "sqrt", "exp", "expm1", "log", "log1p",
-        "log2", "log10", "sin", "cos", "tan", "sinh", "cosh", "tanh", "isnan", "isinf", "isfinite",
+        "abs", "floor", "ceil", "sqrt", "exp", "expm1", "log", "log1p", "log2", "log10", "sin", "cos",
+        "tan", "sinh", "cosh", "tanh",
     )},
-    **{name: f"{name}({{0}}, {{1}})" for name in ("maximum", "minimum", "fmod")},
     "where": "where({0}, {1}, {2})",
 }  # fmt: skip
+"""Expressions in their operands' dtype; NumExpr's own `maximum`, `sign` and `isnan` are in f64."""
 
 
 def numexpr_variant(subject: Subject, stage: str, name: str) -> Variant:
@@ -51,7 +59,9 @@ def numexpr_variant(subject: Subject, stage: str, name: str) -> Variant:
     def runner(found: Specialisation, _: Sequence[Any]) -> Run:
         return _run(found.flat, subject.sizes)
 
-    prepare = preparation(subject, stage, runner, subject.arrays, subject.cotangents)
+    with refusing(name, *FAULTS):
+        prepare = preparation(subject, stage, runner, subject.arrays, subject.cotangents)
+        prepare()()
     count = len(subject.stage(stage).flat.results)
     return Variant(name, stage, prepare, count, subject.compulsory(stage))
 
@@ -98,6 +108,10 @@ def _evaluated(
             )
             given[f"given{place}"] = view(own) if view else own
     value = numexpr.evaluate(text, given, {}, optimization="aggressive", truediv=True)
+    _require(
+        value.dtype == numpy_dtype(result.node.dtype),
+        f"{result.node.dtype}: it gives {value.dtype}",
+    )
     if value.shape != shape_of(axes, size):
         value = np.broadcast_to(value, shape_of(axes, size)).copy()
     return value.reshape(shape_of(result.shape, size))
@@ -113,10 +127,10 @@ def _text(
         known[name] = np.asarray(value, numpy_dtype(dtype))
         return name
 
-    if node.op in (constant, size_):
-        return number(node.op.evaluate(node, size)(), node.dtype)
     name = node.op.name
     _require(node.dtype in DTYPES, str(node.dtype))
+    if node.op in (constant, size_):
+        return number(node.op.evaluate(node, size)(), node.dtype)
     _require(node.op.family == "pointwise" and (name in FORMS or node.op is cast), f"`{name}`")
     operands = [texts[operand] for operand in node.operands]
     if node.op is not cast:

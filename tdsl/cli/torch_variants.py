@@ -21,7 +21,7 @@ from tdsl.backends.triton.export_reference import NO_SPELLING
 from tdsl.backends.triton.source import load_python
 from tdsl.cli.measuring import Action
 from tdsl.cli.subject import Subject
-from tdsl.cli.variants import Variant
+from tdsl.cli.variants import Variant, refusing
 from tdsl.runtime.torch.memory import tensor_of
 
 Tensor = torch.Tensor
@@ -64,11 +64,8 @@ def torch_variant(subject: Subject, stage: str, name: str, *, is_cuda: bool) -> 
         if node.op.name in NO_SPELLING:
             raise faults.NO_BACKEND.at(backend=name, note=NO_SPELLING[node.op.name])
     program: Program = load_python(torch_text(subject.found.flat, subject.sizes), NAME)
-    try:
+    with refusing(name, RuntimeError, TypeError):
         return _variant(subject, stage, name, program, is_cuda=is_cuda)
-    except (RuntimeError, TypeError) as error:
-        note = str(error).strip().partition("\n")[0]
-        raise faults.NO_BACKEND.at(backend=name, note=note) from error
 
 
 def _variant(

@@ -7,19 +7,22 @@ anew outside of the time; of a loss it is the value and its gradients together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from tdsl import faults
 from tdsl.backends.c.module import PROGRAMS_NAME
 from tdsl.backends.c.module import print_plan as print_c
 from tdsl.backends.triton.module import form_of
 from tdsl.cli.measuring import Action, Prepare
 from tdsl.cli.subject import Subject
+from tdsl.errors import TdslError
 from tdsl.fusion.kernel import Kernel
 from tdsl.fusion.plan import Plan
 from tdsl.fusion.schedule import Schedule
@@ -47,6 +50,18 @@ class Variant:
     bytes_moved: int
 
 
+@contextmanager
+def refusing(name: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Raise TdslError, that the variant is not available, where its library raises one of these kinds."""
+    try:
+        yield
+    except TdslError:
+        raise
+    except kinds as error:
+        note = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise faults.NO_BACKEND.at(backend=name, note=note) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How the variants of tdsl itself run: the mode of the fused one, and whether on a CUDA device."""
@@ -64,10 +79,10 @@ def own_variant(
     subject: Subject, stage: str, name: str, setting: Setting, *, fused: bool = True
 ) -> Variant:
     """A variant that tdsl runs itself: by kernels, fused or not, or operation by operation."""
-    known: dict[Specialisation, Specialisation] = {}
 
+    @cache
     def changed(found: Specialisation) -> Specialisation:
-        return found if fused else known.setdefault(found, unfused(found))
+        return found if fused else unfused(found)
 
     def runner(found: Specialisation, arrays: Sequence[Any]) -> Run:
         return _runner(changed(found), arrays, setting)

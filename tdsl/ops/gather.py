@@ -55,7 +55,7 @@ def _take_value(node: Node, sizes: Sizes) -> Kernel:
     shared = tuple(a for a in index.axes if a in x.axes and a != axis)
     rest = tuple(a for a in x.axes if a not in shared and a != axis)
     view = spread(x.axes, (*shared, axis, *rest), sizes)
-    grids = _grids(shared, index.axes, sizes)
+    places = grids(shared, index.axes, sizes)
     size = sizes(axis)
     found = (*index.axes, *rest)
     order = tuple(found.index(a) for a in node.axes)
@@ -67,16 +67,16 @@ def _take_value(node: Node, sizes: Sizes) -> Kernel:
             return np.zeros(shape, dtype)
         inside = (i >= 0) & (i < size)
         if inside.all():
-            read = np.asarray(view(x)[(*grids, i)])
+            read = np.asarray(view(x)[(*places, i)])
         else:
-            read = view(x)[(*grids, np.where(inside, i, 0))]
+            read = view(x)[(*places, np.where(inside, i, 0))]
             read = np.where(inside[beyond], read, dtype.type(0))
         return read.transpose(order)
 
     return run
 
 
-def _grids(axes: Sequence[Axis], within: Sequence[Axis], sizes: Sizes) -> tuple[Array, ...]:
+def grids(axes: Sequence[Axis], within: Sequence[Axis], sizes: Sizes) -> tuple[Array, ...]:
     """For each axis its positions, shaped to broadcast along `within`."""
     return tuple(
         np.arange(sizes(axis)).reshape([-1 if axis == other else 1 for other in within])
@@ -110,7 +110,7 @@ def _scatter_value(node: Node, sizes: Sizes) -> Kernel:
     points = (*sums, *shared)
     place = spread(index.axes, points, sizes)
     view = spread(values.axes, (*points, *rest), sizes)
-    grids = _grids(shared, points, sizes)
+    places = grids(shared, points, sizes)
     size, dtype = sizes(axis), numpy_dtype(node.dtype)
     shape = (*shape_of(shared, sizes), size + 1, *shape_of(rest, sizes))
     found = (*shared, axis, *rest)
@@ -121,7 +121,7 @@ def _scatter_value(node: Node, sizes: Sizes) -> Kernel:
         """Sums with one place more than there is, for what lies out of range."""
         result = np.zeros(shape, dtype)
         i = place(i)
-        where_to = (*grids, np.where((i >= 0) & (i < size), i, size))
+        where_to = (*places, np.where((i >= 0) & (i < size), i, size))
         np.add.at(result, where_to, view(x))
         return result[real].transpose(order)
 
@@ -134,7 +134,7 @@ def _masked_value(node: Node, sizes: Sizes) -> Kernel:
     axes = (*node["sums"], *node.axes)
     places = tuple(range(len(node["sums"])))
     view, place = spread(values.axes, axes, sizes), spread(index.axes, axes, sizes)
-    (grid,) = _grids((node["axis"],), axes, sizes)
+    (grid,) = grids((node["axis"],), axes, sizes)
     dtype = numpy_dtype(node.dtype)
 
     def run(x: Array, i: Array) -> Array:

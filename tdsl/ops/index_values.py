@@ -37,7 +37,7 @@ def index_value(node: Node, sizes: Sizes) -> Kernel:
         if view is not None:
             return view
     writes = [_writer(node, operand, piece, sizes) for operand, piece in pieces]
-    fill = _fill(mapping.fill, node.dtype)
+    fill = fill_value(mapping.fill, node.dtype)
 
     def run(*arrays: Array) -> Array:
         result = np.full(shape, fill)
@@ -48,7 +48,8 @@ def index_value(node: Node, sizes: Sizes) -> Kernel:
     return run
 
 
-def _fill(value: float, dtype: AnyDtype) -> Array:
+def fill_value(value: float, dtype: AnyDtype) -> Array:
+    """What stands where nothing is read."""
     return np.asarray(value).astype(numpy_dtype(dtype))
 
 

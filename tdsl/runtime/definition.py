@@ -79,11 +79,9 @@ class Specialisation:
         return known.run
 
     def prepared(self, key: object, make: Callable[[], T]) -> T:
-        """What a backend makes for the key, made once."""
+        """What a backend makes for the key: of several that are made at once, the first stays."""
         known: T | None = self.launched.get(key)
-        if known is None:
-            known = self.launched[key] = make()
-        return known
+        return self.launched.setdefault(key, make()) if known is None else known
 
     def sizes(self, shapes: Shapes) -> Mapping[str, int]:
         """The sizes of the axes for arguments of these shapes. Raises TdslValueError."""

@@ -21,7 +21,7 @@ from tdsl.fusion.layout import PROGRAMS
 from tdsl.fusion.plan import Buffer, LibraryCall, Plan, Step
 
 LONGEST = 16
-"""Kernels in one function, so that it takes no more arguments than ctypes passes."""
+"""Kernels in one function, whose arguments ctypes has to pass: 1024 at the most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from contextlib import suppress
 from functools import cache
@@ -86,9 +87,11 @@ def identity(command: tuple[str, ...]) -> str:
 @cache
 def flags() -> tuple[str, ...]:
     """The flags, with those that mean this very processor, and its widest vectors."""
+    # A kernel that another calls is the file's own, whatever else is loaded under its name.
+    own = (*FLAGS, "-Wl,-Bsymbolic-functions") if sys.platform == "linux" else FLAGS
     if platform.machine() in ("x86_64", "AMD64"):
-        return (*FLAGS, "-march=native", "-mprefer-vector-width=512")
-    return (*FLAGS, "-mcpu=native")
+        return (*own, "-march=native", "-mprefer-vector-width=512")
+    return (*own, "-mcpu=native")
 
 
 def _processor() -> str:

@@ -93,9 +93,15 @@ class Executable:
         function = getattr(self.loaded, chain.name)
         slots = tuple(self.slots[name] for name in chain.pointers)
 
+        large = [self._is_large(kernel) for _, kernel in chain.kernels]
+
         @cache
         def scalars(threads: int) -> list[Any]:
-            return [scalar for pair in chain.kernels for scalar in self._scalars(*pair, threads)]
+            found: list[Any] = []
+            for (printed, kernel), is_large in zip(chain.kernels, large, strict=True):
+                own = ctypes.c_int(threads if is_large else 1)
+                found += [*self._scalars(printed, kernel), own]
+            return found
 
         function.restype = None
         function.argtypes = [*[ctypes.c_void_p] * len(slots), *map(type, scalars(1))]
@@ -103,7 +109,7 @@ class Executable:
         taken: Callable[[list[Any]], Sequence[Any]] = (
             itemgetter(*slots) if len(slots) > 1 else lambda values: [values[slots[0]]]
         )
-        if not any(self._is_large(kernel) for _, kernel in chain.kernels):
+        if not any(large):
             alone = scalars(1)
             return lambda values: function(*pointers(taken(values)), *alone)
         threads = self.arrays.threads
@@ -114,11 +120,10 @@ class Executable:
         axes = (*kernel.layout.rows, *kernel.layout.columns)
         return prod(map(self.size, axes)) * (SCATTERED if scattered(kernel) else 1) >= SMALL
 
-    def _scalars(self, printed: Printed, kernel: Kernel, threads: int) -> Iterator[Any]:
-        """What a kernel is given beside its buffers."""
+    def _scalars(self, printed: Printed, kernel: Kernel) -> Iterator[Any]:
+        """What a kernel is given beside its buffers and the number of threads."""
         numbers = dict(kernel.numbers)
         for size in printed.sizes:
             yield ctypes.c_int64(self.size(size))
         for name, dtype in printed.numbers:
             yield C_TYPES[str(dtype)](evaluate(numbers[name], self.size))
-        yield ctypes.c_int(threads if self._is_large(kernel) else 1)

@@ -1,8 +1,8 @@
 """One C file for a Plan: the helpers that are called, and a function for each kernel.
 
-In: a `Plan` and sizes. Out: the file's text and the printed kernels. Between: sizes decide which of a
-kernel's schedules is taken, and nothing else of the text; how many programs keep sums is one number for
-all kernels, so that their parts match.
+In: a `Plan` and sizes. Out: the file's text, the printed kernels, and the steps that call them. Between:
+sizes decide which of a kernel's schedules is taken, and nothing else of the text; how many programs keep
+sums is one number for all kernels, so that their parts match.
 """
 
 from __future__ import annotations

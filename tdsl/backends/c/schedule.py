@@ -151,9 +151,11 @@ def turned(kernel: Kernel, rows: Axes, columns: Axes) -> tuple[list[Node], list[
 
 
 def scattered(kernel: Kernel) -> bool:
-    """Whether an element is read from anywhere in memory, as by a gather along the last axis."""
-    takes = (node for node in kernel.nodes() if node.op is take)
-    return any(node.operands[0].axes[-1:] == (node["axis"],) for node in takes)
+    """Whether every element reads from anywhere in memory, as by a gather along the rows' last axis."""
+    walked = {*kernel.layout.rows, *kernel.layout.columns}
+    takes = [node for node in kernel.nodes() if node.op is take and walked <= {*node.axes}]
+    memory = [(node.operands[0].axes, node["axis"]) for node in takes]
+    return any(len(axes) > 1 and axes[-1] == axis for axes, axis in memory)
 
 
 def choices(kernel: Kernel) -> Iterator[Choice]:
