@@ -7,7 +7,6 @@ tdsl derived, since NumExpr has none; constants have the dtypes of the graph, so
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numexpr
@@ -83,38 +82,41 @@ def _run(function: Function, sizes: Mapping[str, int]) -> Run:
     for text in expressions:
         _require(len(text) <= LONGEST, "an expression of this length")
     evaluations = [
-        partial(_evaluated, text, function.params, result, known, size)
+        _evaluation(text, function.params, result, known, size)
         for text, result in zip(expressions, function.results, strict=True)
     ]
     return lambda arrays: [evaluate(arrays) for evaluate in evaluations]
 
 
-def _evaluated(
+def _evaluation(
     text: str,
     params: Sequence[Param],
     result: Result,
     known: Mapping[str, Any],
     size: Callable[[Size], int],
-    arrays: Sequence[Any],
-) -> Any:
-    """The result: inputs lie along its axes, of size 1 where they have none."""
+) -> Callable[[Sequence[Any]], Any]:
+    """What evaluates the result: inputs lie along its axes, of size 1 where they have none."""
     axes = tuple(axis for axis in result.shape if axis != ONE)
-    given = dict(known)
-    for place, (param, array) in enumerate(zip(params, arrays, strict=True)):
-        if {*param.node.axes} <= {*axes}:
-            own, view = (
-                array.reshape(shape_of(param.node.axes, size)),
-                aligner(param.node.axes, axes),
-            )
-            given[f"given{place}"] = view(own) if view else own
-    value = numexpr.evaluate(text, given, {}, optimization="aggressive", truediv=True)
-    _require(
-        value.dtype == numpy_dtype(result.node.dtype),
-        f"{result.node.dtype}: it gives {value.dtype}",
-    )
-    if value.shape != shape_of(axes, size):
-        value = np.broadcast_to(value, shape_of(axes, size)).copy()
-    return value.reshape(shape_of(result.shape, size))
+    inputs = [
+        (place, f"given{place}", shape_of(own, size), aligner(own, axes))
+        for place, own in enumerate(param.node.axes for param in params)
+        if {*own} <= {*axes}
+    ]
+    shape, whole = shape_of(axes, size), shape_of(result.shape, size)
+    dtype = numpy_dtype(result.node.dtype)
+
+    def evaluate(arrays: Sequence[Any]) -> Any:
+        given = dict(known)
+        for place, name, own, view in inputs:
+            array = arrays[place].reshape(own)
+            given[name] = view(array) if view else array
+        value = numexpr.evaluate(text, given, {}, optimization="aggressive", truediv=True)
+        _require(value.dtype == dtype, f"{result.node.dtype}: it gives {value.dtype}")
+        if value.shape != shape:
+            value = np.broadcast_to(value, shape).copy()
+        return value.reshape(whole)
+
+    return evaluate
 
 
 def _text(
