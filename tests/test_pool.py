@@ -191,6 +191,11 @@ def test_threads_and_the_collector_share_a_pool() -> None:
 def test_nothing_is_kept_where_it_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "POOL", Pool(0))
     assert fresh().flags.owndata
+    large = arrays.NUMPY.maker((HUGE_PAGE,), F32)()
+    assert place(large) % mmap.PAGESIZE == 0
+    large[...] = 1.0
+    del large
+    assert pool.POOL.idle_bytes() == 0
 
 
 def test_the_processes_pool_is_bounded() -> None:

@@ -58,7 +58,7 @@ class NumpyArrays:
         """A function that gives fresh contiguous arrays."""
         own = numpy_dtype(dtype)
         count = prod(shape) * own.itemsize
-        if pool.POOL.limit and count >= pool.LARGE:
+        if pool.POOL.leases(count):
             return lambda: np.ndarray(shape, own, pool.POOL.lease(count))
         return partial(np.empty, shape, own)
 

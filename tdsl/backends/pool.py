@@ -2,7 +2,8 @@
 
 In: a number of bytes. Out: memory that nobody else has. Between: fresh pages cost more than the arithmetic
 of most kernels, so those of a result that is gone are kept for the next one of its size; views keep a
-result's pages with it. What lies idle is bounded by `$TDSL_POOL_MB` (512 unless told; 0 keeps nothing).
+result's pages with it. What lies idle is bounded by `$TDSL_POOL_MB` (512 unless told; 0 keeps nothing, and
+then only results of several huge pages have their own).
 No result takes more than a tenth beyond its own bytes.
 """
 
@@ -46,6 +47,14 @@ class Pool:
         if self._limit is None:
             self._limit = _limit()
         return self._limit
+
+    def leases(self, count: int) -> bool:
+        """Whether a result of so many bytes has pages of its own.
+
+        Where none are kept it still begins at a whole page, which NumPy's memory does not: vectors that
+        cross lines of the cache take twice as long to store.
+        """
+        return count >= (LARGE if self.limit else 2 * HUGE_PAGE)
 
     def lease(self, least: int) -> Any:
         """An object with at least so many bytes of memory, which come back when it is gone."""

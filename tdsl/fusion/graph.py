@@ -12,6 +12,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from tdsl.fusion import costly
 from tdsl.fusion.normalise import base_of, is_leaf, is_library, is_spread
 from tdsl.ir.function import Function
 from tdsl.ir.node import Node, topological
@@ -52,6 +53,11 @@ class Graph:
         return self.function.nodes()
 
     @cached_property
+    def alike(self) -> Mapping[Node, frozenset[Node]]:
+        """What is computed once for several rows, and by which nodes it is used so."""
+        return costly.alike(self.nodes)
+
+    @cached_property
     def free(self) -> frozenset[Node]:
         """The nodes that every kernel makes for itself: reads, positions, constants, cheap arithmetic.
 
@@ -60,7 +66,9 @@ class Graph:
         reads: dict[Node, frozenset[Node]] = {}
         kept = {o for node in self.nodes if is_library(node) for o in node.operands} | self.results
         kept |= {base_of(node) for node in self.nodes if node.op is index and not is_spread(node)}
-        kept |= {base_of(node.operands[0]) for node in self.nodes if node.op is take}
+        kept |= {base_of(node.operands[0]) for node in self.nodes if node.op is take} | {
+            *self.alike
+        }
         for node in self.nodes:
             if (node.op is index and not is_spread(node)) or is_leaf(node):
                 reads[node] = frozenset((node,)) - frozenset((node,) if _is_made(node) else ())

@@ -169,6 +169,9 @@ class _Fuser:
             )
         if any(self.graph.stored[i] & union for i in union):
             return "a value is read at other places than it is computed at"
+        nodes = frozenset(self.graph.computed[i] for i in union)
+        if any(not nodes.isdisjoint(self.graph.alike.get(node, ())) for node in nodes):
+            return "a value would be computed again for several rows"
         found = self._layout(union)
         return found if isinstance(found, str) else ""
 

@@ -98,14 +98,17 @@ def _parts(
 ) -> list[tuple[Node, tuple[Size, ...]]]:
     """The nodes that make up a result, with their places: those of the pieces of an index map.
 
-    So a concatenation, or a flattening, is stored where it belongs and not put together afterwards.
+    So a concatenation, or a flattening, is stored where it belongs and not put together afterwards, also
+    if it is converted then.
     """
-    node = result.node
+    casts, node = _casts(result.node)
     if node.op is index:
         mapping, found, count = node["map"], [], ZERO
         for x, piece in zip(node.operands, mapping.pieces, strict=True):
             inverse = invert(piece, mapping.axes, x.axes)
             value = new[x]
+            for one in casts:
+                value = keep(one, (value,))
             if (
                 inverse is None or inverse.summed or inverse.domain
                 or set(value.axes) != set(x.axes)
@@ -120,7 +123,16 @@ def _parts(
             is_all = count.substitute(facts) == elements(result.shape)
             if is_all and set(node.axes) == {*unit_free(result.shape)}:
                 return found
-    return [(_own(new[node], result), tuple(map(variable, result.shape)))]
+    return [(_own(new[result.node], result), tuple(map(variable, result.shape)))]
+
+
+def _casts(node: Node) -> tuple[list[Node], Node]:
+    """The conversions that a value ends with, the first one first, and what they convert."""
+    found: list[Node] = []
+    while node.op is cast:
+        found.insert(0, node)
+        (node,) = node.operands
+    return found, node
 
 
 def elements(axes: Iterable[Axis]) -> Size:

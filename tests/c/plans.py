@@ -18,7 +18,7 @@ from tests.processor import Executor
 
 SMALL = {
     "STAGED": 4, "STAGED_LANES": 0, "BLOCK": 4, "LANES": 4, "TILE": 2, "EACH_PROGRAM": 1,
-    "SHARING": 2, "PART": 3, "LONGEST": 2,
+    "SHARING": 2, "PART": 3, "CLAIMED": 3, "LONGEST": 2,
 }  # fmt: skip
 """Constants of the schedule with which even small arrays take several blocks, lanes and programs."""
 

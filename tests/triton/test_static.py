@@ -142,6 +142,7 @@ def test_pointwise_kernels_of_one_dtype_use_no_shared_memory(figures: tuple[Figu
     def shared(one: Figures) -> int:
         dtypes = {read.node.dtype for read in one.made.kernel.reads if read.shape}
         dtypes |= {store.dtype for store in one.made.kernel.stores}
+        dtypes |= {node.dtype for node in one.made.kernel.nodes()} & {F64}
         is_plain = one.made.schedule.flat and len(dtypes) == 1
         return one.compiled.shared if is_plain else 0
 

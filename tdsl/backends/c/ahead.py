@@ -1,9 +1,10 @@
-"""Whether the next row is fetched from memory before it is needed.
+"""Whether memory is asked for before it is needed: the next row, and the lines that a loop stores to.
 
-In: a kernel and its choices. Out: the choices with `ahead` before those without, and what is fetched under
-a schedule. Between: the first loop over a row waits for memory, the second finds the row in the cache, so
-that memory has time to bring the next one; that one follows in memory, and fits the nearest cache beside
-all that a row touches. A loop that stores keeps memory busy itself.
+In: a kernel and its choices. Out: the choices with `ahead` before those without; what is fetched under a
+schedule, and what a loop claims. Between: the first loop over a row waits for memory, the second finds the
+row in the cache, so that memory has time to bring the next one; that one follows in memory, and fits the
+nearest cache beside all that a row touches. A loop that stores keeps memory busy itself; it claims the
+lines that it will store to, unless it computes so much that they come meanwhile.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from tdsl.backends.c.counters import count, groups
-from tdsl.backends.c.passes import Row, plan_row
+from tdsl.backends.c.passes import Pass, Row, plan_row
 from tdsl.backends.c.schedule import Choice, Schedule
-from tdsl.fusion.kernel import Kernel
+from tdsl.fusion.costly import CHEAP
+from tdsl.fusion.kernel import Kernel, Store
 from tdsl.fusion.offsets import COLUMN, ROW, accesses, base_of, sites
 from tdsl.ir.dtype import item_bytes
 from tdsl.ir.node import Node
 from tdsl.ops import take
 
+LIGHT = CHEAP | {"div", "sqrt", "rsqrt"}
+"""Operations that take less time than lines take to come."""
 NEAREST = 48 << 10
 """Bytes of the nearest cache."""
 
@@ -52,3 +56,9 @@ def _touched(kernel: Kernel, schedule: Schedule, row: Row) -> list[Node]:
     values = [site.node for site in sites(kernel)]
     values += [node for one in row.passes for node in one.kept]
     return [base_of(n) for n in dict.fromkeys(values) if {*schedule.columns} & {*n.axes}]
+
+
+def claimed(one: Pass) -> tuple[Store, ...]:
+    """What a loop stores, if it does little else."""
+    is_light = all(node.op.family != "pointwise" or node.op.name in LIGHT for node in one.nodes)
+    return one.stores if is_light and not (one.reductions or one.crossed or one.scans) else ()

@@ -1,17 +1,18 @@
-"""Lines that fetch what a later loop will read; `tdsl.backends.c.ahead` says when.
+"""Lines that fetch what a later loop will read, or write; `tdsl.backends.c.ahead` says when.
 
-In: reads of a kernel. Out: lines. Between: an address may lie beyond the end of memory, where it does no
-harm; what is fetched is never more than what the loop around reads.
+In: reads and stores of a kernel. Out: lines. Between: an address may lie beyond the end of memory, where it
+does no harm; what is fetched is never more than what the loop around reads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tdsl.backends.c import counters
 from tdsl.backends.c.reductions import Reductions
 from tdsl.backends.names import written
-from tdsl.fusion.kernel import unravelled
+from tdsl.fusion.kernel import Store, unravelled
 from tdsl.fusion.offsets import base_of, is_contiguous, is_read
 from tdsl.ir.dtype import item_bytes
 from tdsl.ir.node import Node
@@ -20,6 +21,8 @@ from tdsl.ops import take
 
 PART = 512
 """Elements that are fetched at a time: few enough that the core need not wait for room for them."""
+CLAIMED = 256
+"""Elements that are claimed at a time, so far ahead."""
 
 
 @dataclass
@@ -40,6 +43,15 @@ class Fetches(Reductions):
         if not is_contiguous(self.place_of(node, self.where), written(self.column_names[-1])):
             return None
         return self._fetch(node, f"(first - start + {self._next(node)})", "last - first")
+
+    def claims(self, stores: Iterable[Store], start: str, end: str) -> Iterator[str]:
+        """Claims what the loop stores in the part after this one, where that follows in memory."""
+        for store in stores:
+            if is_contiguous(self.target_of(store, self.where), written(self.column_names[-1])):
+                where = {**self.where, **counters.counted(self.column_groups[-1], start)}
+                there = self.target_of(store, where) + CLAIMED
+                count = f"{item_bytes(store.dtype)} * ({end} - {start})"
+                yield f"claim(&{self.element(store.buffer, there)}, {count});"
 
     def _next(self, node: Node) -> str:
         """Where the next block begins, by what counts the innermost columns."""

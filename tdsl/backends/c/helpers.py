@@ -116,6 +116,11 @@ FETCH = """static inline void fetch(const void *from, int64_t bytes) {
     for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)from + line);
 }
 """
+CLAIM = """static inline void claim(const void *from, int64_t bytes) {
+    // What will be written soon: its old values are on the way. An address beyond the end does no harm.
+    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)from + line, 1);
+}
+"""
 SATURATED = """static inline {T} to_{t}(double x) {{
     // Truncated, saturated; 0 for NaN.
     return x >= {above} ? {high} : x <= {below} ? {low} : x != x ? 0 : ({T})x;
@@ -238,6 +243,7 @@ def _named(text: str) -> set[str]:
 def _helpers() -> Iterator[tuple[str, str]]:
     """Every helper, those that others call first."""
     yield "fetch", FETCH
+    yield "claim", CLAIM
     yield from CONVERSIONS.items()
     for name, body in SINGLE.items():
         yield f"{name}_f32", f"{ALWAYS} float {name}_f32{body}\n"

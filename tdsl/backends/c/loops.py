@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tdsl.backends.c import counters
-from tdsl.backends.c.ahead import fetched
-from tdsl.backends.c.fetches import PART
+from tdsl.backends.c.ahead import claimed, fetched
+from tdsl.backends.c.fetches import CLAIMED, PART
 from tdsl.backends.c.literals import kind_of, loaded, memory_type
 from tdsl.backends.c.online import SIMD, Online
 from tdsl.backends.c.passes import Pass, plan_row
@@ -25,20 +25,18 @@ from tdsl.backends.c.reductions import (
     wide_type,
 )
 from tdsl.backends.c.schedule import BLOCK
-from tdsl.backends.c.shared import Shared
 from tdsl.fusion.kernel import Store
 from tdsl.ir.node import Node, topological
 
 
 @dataclass
 class Loops(Online):
-    """`scratch` has the memory of values that wait for a later pass; `shared_by` counts who shares some.
+    """`scratch` has the memory of values that wait for a later pass.
 
     `unordered` says of an extremum along vectors whether there was NaN, while that loop is open.
     """
 
     scratch: dict[Node, str] = field(default_factory=dict)
-    shared_by: str = ""
     unordered: dict[Node, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -48,8 +46,7 @@ class Loops(Online):
         self.joined = dict(self.passes.joined)
         self.column_groups = counters.groups(self.kernel, schedule.columns)
         self.column_names = counters.named(self.names, "column", self.column_groups)
-        parts = (schedule.outer, schedule.inner)
-        self.row_groups = tuple(g for axes in parts for g in counters.groups(self.kernel, axes))
+        self.row_groups = counters.groups(self.kernel, schedule.rows)
         self.row_names = counters.named(self.names, "row", self.row_groups)
         for found, names in (
             (self.row_groups, self.row_names),
@@ -60,8 +57,6 @@ class Loops(Online):
 
     def row(self) -> None:
         """Everything that happens to a unit."""
-        if self.schedule.inner:
-            self._share()
         for one in self.passes.passes:
             self._of_rows(one.before)
             self._pass(one)
@@ -69,25 +64,10 @@ class Loops(Online):
         self._of_rows(self.passes.after, self.passes.stores, late)
 
     def begin_shared(self) -> None:
-        """What all rows share; memory for what some share, and the number of the rows that it is for."""
-        everywhere = self.passes.everywhere
-        for node in (*everywhere.kept, *self.passes.shared.kept):
+        """Compute what all rows share, and keep it."""
+        shared, depth = self.passes.shared, self.indent
+        for node in shared.kept:
             self._begin_scratch(node)
-        if everywhere.kept:
-            self._keep(everywhere, self.indent)
-        self.shared_by = self.names.fresh("seen")
-        self.line(f"int64_t {self.shared_by} = -1;")
-
-    def _share(self) -> None:
-        """What the row shares with others, unless it is there."""
-        depth = self.indent
-        count = self.names.factor(counters.count(self.schedule.inner))
-        self.open(f"if ({self.shared_by} != unit / {count})")
-        self.line(f"{self.shared_by} = unit / {count};")
-        self._keep(self.passes.shared, depth)
-
-    def _keep(self, shared: Shared, depth: int) -> None:
-        """Compute what is shared, and keep it, in blocks that end at this depth."""
         known = dict(self.text)
         self.emit(shared.short)
         self._open_columns(SIMD, shared.nodes)
@@ -178,9 +158,11 @@ class Loops(Online):
     ) -> dict[Node, str]:
         """Open loops over the columns; where the innermost one adds up each of the reductions."""
         later = self._next_rows(one) if is_vector else []
-        block = PART if later else 0 if self.schedule.staged or not is_vector else BLOCK
-        first, last = self._outer_loops(one.nodes, block=block)
-        for line in later:
+        stores = claimed(one) if is_vector else ()
+        whole = 0 if self.schedule.staged or not is_vector else BLOCK
+        block = PART if later else CLAIMED if stores else whole
+        first, last = self._outer_loops(one.nodes, block=block, turned=self._is_turned(one))
+        for line in (*later, *self.claims(stores, first, last)):
             self.line(line)
         parts = {node: self.carried(self.totals[node][0]) for node in added}
         if is_vector:
@@ -204,16 +186,24 @@ class Loops(Online):
             self._lane_loop()
         return parts
 
-    def _outer_loops(self, nodes: Sequence[Node] = (), *, block: int = 0) -> tuple[str, str]:
+    def _outer_loops(
+        self, nodes: Sequence[Node] = (), *, block: int = 0, turned: bool = False
+    ) -> tuple[str, str]:
         """Open all loops but the innermost, with what does not vary along that one; its range.
 
         That one goes through so many elements at a time, or through all.
         """
         if self.schedule.kind == "flat":
-            return "start", "end"
+            if block in (0, BLOCK):
+                return "start", "end"
+            self.open_parts("first", "last", block, ("start", "end"))
+            return "first", "last"
         counts = [self.names.factor(counters.count(group)) for group in self.column_groups]
         for name, count in zip(self.column_names[:-1], counts, strict=False):
-            self.open(f"for (int64_t {name} = 0; {name} < {count}; {name}++)")
+            if turned and name == self.column_names[0]:
+                self._open_turned(name, count)
+            else:
+                self.open(f"for (int64_t {name} = 0; {name} < {count}; {name}++)")
         if counts[1:] and not self.side_by_side:
             self.emit(n for n in nodes if not {*n.axes} & {*self.column_groups[-1]})
         last = counts[-1] if counts else "1"
@@ -221,6 +211,20 @@ class Loops(Online):
             return "0", last
         self.open_parts("start", "end", block, ("0", last))
         return "start", "end"
+
+    def _is_turned(self, one: Pass) -> bool:
+        """Whether a loop may begin anywhere: it stores, and adds nothing up."""
+        adds = one.reductions or one.crossed or one.scans
+        return bool(one.stores) and not adds and not self.side_by_side
+
+    def _open_turned(self, name: str, count: str) -> None:
+        """Open a loop that begins elsewhere for each unit.
+
+        Two threads that touch a fresh page at once would both fill it with zeros.
+        """
+        turn = self.names.fresh("turn")
+        self.open(f"for (int64_t {turn} = 0; {turn} < {count}; {turn}++)")
+        self.line(f"const int64_t {name} = ({turn} + {count} * unit / units) % {count};")
 
     def _next_rows(self, one: Pass) -> list[str]:
         """What fetches the next row in the second loop over this one."""

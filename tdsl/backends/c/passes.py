@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 
 from tdsl.backends.c.schedule import BLOCK, Choice, Schedule
-from tdsl.backends.c.shared import Shared, is_costly, shared_values
+from tdsl.backends.c.shared import Shared, is_kept, shared_values
 from tdsl.backends.c.stages import stages
 from tdsl.fusion.kernel import Kernel, Store, used
 from tdsl.fusion.layout import PROGRAMS, is_replicated
@@ -51,11 +51,10 @@ class Pass:
 class Row:
     """What happens to a row: passes, then values and stores of the whole row.
 
-    `everywhere` comes first, once for all rows, then `shared`, once for those that share it. `joined` has
-    the reductions that a pass adds up beside the one that their terms wait for.
+    `shared` comes first, once for all rows. `joined` has the reductions that a pass adds up beside the one
+    that their terms wait for.
     """
 
-    everywhere: Shared
     shared: Shared
     passes: tuple[Pass, ...]
     joined: Mapping[Node, Joined]
@@ -72,24 +71,15 @@ class Planner:
         self.memory = {read.node for read in kernel.reads}
         self.nodes = kernel.nodes()
         self.crossed = kernel.layout.crossed
-        self.everywhere, self.shared = self._shared()
-        self.kept = frozenset([*self.everywhere.kept, *self.shared.kept])
-        self.alone = self.everywhere.alone | self.shared.alone
+        self.shared = (
+            shared_values(kernel, schedule.rows, self.columns) if schedule.sharing else Shared()
+        )
         self.streams, self.left = self._streams()
         self.depths = self.streams.known
 
     def is_long(self, node: Node) -> bool:
         """Whether a value varies along the columns."""
         return bool(self.columns & set(node.axes))
-
-    def _shared(self) -> tuple[Shared, Shared]:
-        """What all rows share, and what only the last of them do."""
-        kernel, rows, inner = self.kernel, self.schedule.rows, self.schedule.inner
-        some = 0 < len(inner) < len(rows)
-        everywhere = shared_values(kernel, rows, self.columns) if some else Shared()
-        if not inner:
-            return everywhere, Shared()
-        return everywhere, shared_values(kernel, inner, self.columns, everywhere.kept)
 
     def _streams(self) -> tuple[Passes, Mapping[int, tuple[Node, ...]]]:
         """The passes over a row that leaves the cache between them, or over one that stays in it.
@@ -101,8 +91,7 @@ class Planner:
             return Passes(pass_numbers(self.nodes, self.columns), {}), {}
         if not self.schedule.staged:
             return streamed_passes(self.nodes, self.columns), {}
-        ready = (*self.everywhere.nodes, *self.shared.nodes)
-        found = stages(self.nodes, self.columns, ready)
+        found = stages(self.nodes, self.columns, self.shared.nodes)
         return Passes(found.known, {}), found.left
 
     def run(self) -> Row:
@@ -129,7 +118,7 @@ class Planner:
         after = tuple(n for n in self._short() if n not in known)
         own = tuple(s for s in self.kernel.stores if not s.share and not self.is_long(s.node))
         streams = self.streams
-        return Row(self.everywhere, self.shared, tuple(passes), streams.joined, after, own)
+        return Row(self.shared, tuple(passes), streams.joined, after, own)
 
     def _roots(self, number: int) -> tuple[
         list[Node], tuple[Node, ...], tuple[Node, ...], tuple[Store, ...]
@@ -163,10 +152,10 @@ class Planner:
         waiting = [node for node in roots if self.is_long(node)]
         while waiting:
             node = waiting.pop()
-            if node in found or node in self.kept:
+            if node in found or node in self.shared.kept:
                 continue
             found.add(node)
-            if node in computed and self.schedule.staged and is_costly(node):
+            if node in computed and self.schedule.staged and is_kept(node):
                 staged.add(node)
             else:
                 waiting += [o for o in used(node, self.memory) if self.is_long(o)]
@@ -177,7 +166,7 @@ class Planner:
         return [
             n for n in self.nodes
             if not self.is_long(n) and n.op.family != "reduction" and not self._is_part(n)
-            and n not in self.alone
+            and n not in self.shared.alone
         ]  # fmt: skip
 
     def _is_part(self, node: Node) -> bool:
@@ -192,7 +181,7 @@ def fitted(kernel: Kernel, choices: Iterable[Choice]) -> Iterator[Choice]:
     """
     for choice in choices:
         row = plan_row(kernel, choice.schedule)
-        kept = [*row.everywhere.kept, *row.shared.kept]
+        kept = [*row.shared.kept]
         kept += [node for one in row.passes for node in one.kept]
         longest = SCRATCH // (len(kept) * choice.schedule.lanes * WIDEST) if kept else inf
         if choice.schedule.kind == "flat":

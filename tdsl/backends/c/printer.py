@@ -48,7 +48,7 @@ class _Printer(Tiles):
         """The whole function."""
         self.totals_of_parts()
         self._units()
-        is_shared = bool(self.schedule.inner)
+        is_shared = self.schedule.sharing
         if is_shared and not self.schedule.walked:
             self.line(f"#pragma omp parallel {THREADS}")
             self.line("{")

@@ -18,7 +18,7 @@ from math import inf, prod
 from typing import Literal
 
 from tdsl.backends.c.counters import groups
-from tdsl.backends.c.shared import shared_axes
+from tdsl.backends.c.shared import shared_values
 from tdsl.fusion import schedule
 from tdsl.fusion.kernel import Kernel, Store
 from tdsl.fusion.offsets import COLUMN, ROW, accesses, is_contiguous, is_strided, ordered
@@ -54,8 +54,8 @@ class Schedule:
     """How a kernel runs. `rows` and `columns` are in the order in which they are counted.
 
     `staged`: values that are costly to compute wait in a row of scratch memory for later passes.
-    `lanes`: how many rows lie side by side. `inner`: the last of the rows, along which costly values of the
-    columns are shared. `ahead`: a second loop over the row fetches the next one. `scattered`: an element
+    `lanes`: how many rows lie side by side. `sharing`: costly values that all rows share wait in one, too.
+    `ahead`: a second loop over the row fetches the next one. `scattered`: an element
     takes a line of memory of its own.
     """
 
@@ -65,14 +65,9 @@ class Schedule:
     walked: bool
     staged: bool
     lanes: int = 1
-    inner: tuple[Size, ...] = ()
+    sharing: bool = False
     ahead: bool = False
     scattered: bool = False
-
-    @property
-    def outer(self) -> tuple[Size, ...]:
-        """The rows but for `inner`."""
-        return self.rows[: len(self.rows) - len(self.inner)]
 
     @property
     def block(self) -> int:
@@ -105,15 +100,12 @@ class Schedule:
             return f"{walk} {rows} and {columns} in squares of {TILE}"
         if self.kind == "lanes":
             return f"{walk} {rows}, {self.lanes} rows side by side along {columns}"
-        alike = (
-            f"; along {' x '.join(map(str, self.inner))} they share values" if self.inner else ""
-        )
-        return f"{walk} {rows}, each along {columns}{alike}"
+        return f"{walk} {rows}, each along {columns}{'; they share values' * self.sharing}"
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A schedule for rows of at most so many elements, of which at least so many share values.
+    """A schedule for rows of at most so many elements, and for at least so many rows.
 
     `keeping`: it is for a kernel that keeps values in scratch memory.
     """
@@ -126,7 +118,7 @@ class Choice:
     def suits(self, size: Callable[[Size], int]) -> bool:
         """Whether the schedule is for these sizes."""
         is_short = prod(map(size, self.schedule.columns)) <= self.longest
-        return is_short and prod(map(size, self.schedule.inner)) >= self.fewest
+        return is_short and prod(map(size, self.schedule.rows)) >= self.fewest
 
     def up_to(self, longest: float) -> Choice:
         """The same for rows of at most so many elements."""
@@ -186,12 +178,9 @@ def choices(kernel: Kernel) -> Iterator[Choice]:
 
 
 def _by_rows(kernel: Kernel, schedule: Schedule, longest: float) -> Iterator[Choice]:
-    """The schedule with those rows in the end that share costly values, if they are several, or without."""
-    shared = shared_axes(kernel, schedule.rows, schedule.columns)
-    if shared:
-        inner = tuple(axis for axis in schedule.rows if axis in shared)
-        outer = tuple(axis for axis in schedule.rows if axis not in shared)
-        yield Choice(replace(schedule, rows=(*outer, *inner), inner=inner), longest, SHARING)
+    """The schedule with costly values kept that all rows share, if they are several, or without."""
+    if schedule.rows and shared_values(kernel, schedule.rows, schedule.columns).kept:
+        yield Choice(replace(schedule, sharing=True), longest, SHARING)
     yield Choice(schedule, longest)
     yield Choice(replace(schedule, staged=False))
 

@@ -1,8 +1,8 @@
-"""Values along the columns that are alike for several rows, and costly: they are computed once for those.
+"""Values along the columns that are alike for all rows, and costly: they are computed once for those.
 
-In: a `Kernel`, its rows and columns. Out: the rows' axes along which such values are shared; the values.
-Between: what is shared follows from no reduction, so that it is known before a row's first pass. What all
-rows share may be known before what some of them do.
+In: a `Kernel`, its rows and columns. Out: the values. Between: what is shared follows from no reduction, so
+that it is known before a row's first pass. What only some rows share has a kernel of its own
+(`tdsl.fusion.costly`).
 """
 
 from __future__ import annotations
@@ -10,17 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from tdsl.fusion.costly import is_costly
 from tdsl.fusion.kernel import Kernel, used
 from tdsl.ir.node import Node
 from tdsl.ir.size import Size
 from tdsl.ops import take
-
-CHEAP = frozenset((
-    "add", "sub", "mul", "neg", "abs", "where", "cast", "maximum", "minimum", "clamp", "equal",
-    "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan", "isinf", "isfinite",
-    "bitand", "bitor", "bitxor", "bitnot", "sign", "floor", "ceil", "trunc",
-))  # fmt: skip
-"""Operations that are cheaper to repeat than to keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,46 +30,28 @@ class Shared:
     alone: frozenset[Node] = frozenset()
 
 
-def is_costly(node: Node) -> bool:
-    """Whether a value is worth its place in memory."""
-    if node.op.family == "scan" or node.op is take:
-        return True
-    return node.op.family == "pointwise" and node.op.name not in CHEAP
+def is_kept(node: Node) -> bool:
+    """Whether a value is worth its place in the cache."""
+    return is_costly(node) or node.op is take
 
 
-def shared_axes(
-    kernel: Kernel, rows: Collection[Size], columns: Collection[Size]
-) -> frozenset[Size]:
-    """The axes of rows along which all of the costly values that lack some of those are alike."""
-    lacking = [
-        frozenset(rows) - {*node.axes}
-        for node in _early(kernel)
-        if is_costly(node) and {*columns} & {*node.axes}
-    ]
-    found = [axes for axes in lacking if axes]
-    common = frozenset(rows).intersection(*found) if found else frozenset[Size]()
-    return common or (found[0] if found else common)
-
-
-def shared_values(
-    kernel: Kernel, inner: Collection[Size], columns: Collection[Size], known: Collection[Node] = ()
-) -> Shared:
-    """What is shared along the axes `inner`, operands first, where some values are known."""
+def shared_values(kernel: Kernel, rows: Collection[Size], columns: Collection[Size]) -> Shared:
+    """What the rows share, operands first."""
     memory = {read.node for read in kernel.reads}
-    alike = [node for node in _early(kernel) if not {*inner} & {*node.axes}]
+    alike = [node for node in _early(kernel) if not {*rows} & {*node.axes}]
     dear: set[Node] = set()
     for node in alike:
-        if is_costly(node) or not dear.isdisjoint(used(node, memory)):
+        if is_kept(node) or not dear.isdisjoint(used(node, memory)):
             dear.add(node)
     outside = [node for node in kernel.nodes() if node not in alike]
     results = [store.node for store in kernel.stores]
     wanted = {*results, *(operand for node in outside for operand in used(node, memory))}
-    kept = [n for n in alike if n in dear & wanted and {*columns} & {*n.axes} and n not in known]
-    needed = _below(kept, memory, stop=known)
+    kept = [n for n in alike if n in dear & wanted and {*columns} & {*n.axes}]
+    needed = _below(kept, memory)
     nodes = [node for node in kernel.nodes() if node in needed]
     long = [node for node in nodes if {*columns} & {*node.axes}]
     short = [node for node in nodes if node not in long]
-    alone = needed - _below([*outside, *results], memory, stop=[*kept, *known])
+    alone = needed - _below([*outside, *results], memory, stop=kept)
     return Shared(tuple(short), tuple(long), tuple(kept), frozenset(alone))
 
 

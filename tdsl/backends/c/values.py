@@ -226,14 +226,18 @@ class Values:
 
     def target(self, store: Store) -> str:
         """Where a value is stored; a program's own part begins at its number."""
+        return self.element(store.buffer, self.target_of(store, self.where))
+
+    def target_of(self, store: Store, where: dict[Size, Size]) -> Size:
+        """The place in its buffer, with these indices along the axes."""
         shape = store.shape[1:] if store.share else store.shape
-        offset = located(offset_of(shape, store.places), self.where)
+        offset = located(offset_of(shape, store.places), where)
         if store.share:
             part = written("program")
             for size in shape:
                 part = part * size
             offset = part + offset
-        return self.element(store.buffer, offset)
+        return offset
 
     def stores(self, stores: Iterable[Store]) -> None:
         """Append stores of values."""
