@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdsl.backends.c import chains, execute, loops, module, online, passes, printer, schedule, tiles
+from tdsl.backends.c import (
+    ahead,
+    chains,
+    execute,
+    loops,
+    module,
+    online,
+    passes,
+    printer,
+    schedule,
+    tiles,
+)
 from tdsl.backends.c.execute import Executable
 from tdsl.backends.c.module import Texts
 from tdsl.ir.dtype import DTYPES
@@ -18,7 +29,7 @@ from tests.processor import Executor
 
 SMALL = {
     "STAGED": 4, "STAGED_LANES": 0, "BLOCK": 4, "LANES": 4, "TILE": 2, "EACH_PROGRAM": 1,
-    "SHARING": 2, "PART": 3, "CLAIMED": 3, "LONGEST": 2,
+    "SHARING": 2, "PART": 3, "CLAIMED": 3, "LONGEST": 2, "NEAREST": 48,
 }  # fmt: skip
 """Constants of the schedule with which even small arrays take several blocks, lanes and programs."""
 
@@ -27,7 +38,7 @@ SMALL = {
 def small_blocks() -> Iterator[None]:
     """Schedules with these constants."""
     with pytest.MonkeyPatch.context() as patch:
-        for part in (chains, schedule, passes, online, loops, module, printer, tiles):
+        for part in (ahead, chains, schedule, passes, online, loops, module, printer, tiles):
             for constant, value in SMALL.items():
                 if hasattr(part, constant):
                     patch.setattr(part, constant, value)

@@ -2,9 +2,10 @@
 
 In: a kernel and its choices. Out: the choices with `ahead` before those without; what is fetched under a
 schedule, and what a loop claims. Between: the first loop over a row waits for memory, the second finds the
-row in the cache, so that memory has time to bring the next one; that one follows in memory, and fits the
-nearest cache beside all that a row touches. A loop that stores keeps memory busy itself; it claims the
-lines that it will store to, unless it computes so much that they come meanwhile.
+row in the cache, so that memory has time to bring the next one, which follows in memory: into the nearest
+cache, if that has room for both, else into the one behind it, if that has for all that a row touches. A
+loop that stores keeps memory busy itself; it claims the lines that it will store to, unless it computes so
+much that they come meanwhile.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from tdsl.ops import take
 
 LIGHT = CHEAP | {"div", "sqrt", "rsqrt"}
 """Operations that take less time than lines take to come."""
-NEAREST = 48 << 10
-"""Bytes of the nearest cache."""
+NEAREST, BEHIND = 48 << 10, 512 << 10
+"""Bytes of the nearest cache, and of the one behind it."""
 
 
 def looking_ahead(kernel: Kernel, choices: Iterable[Choice]) -> Iterator[Choice]:
@@ -36,9 +37,16 @@ def looking_ahead(kernel: Kernel, choices: Iterable[Choice]) -> Iterator[Choice]
             row = plan_row(kernel, schedule)
             if next_row := fetched(kernel, schedule, row):
                 touched = [*next_row, *_touched(kernel, schedule, row)]
-                near = choice.up_to(NEAREST // sum(item_bytes(node.dtype) for node in touched))
-                yield replace(near, schedule=replace(schedule, ahead=True))
+                near = choice.up_to(NEAREST // (2 * _bytes(next_row)))
+                yield replace(near, schedule=replace(schedule, ahead="near"))
+                far = choice.up_to(BEHIND // _bytes(touched))
+                yield replace(far, schedule=replace(schedule, ahead="far"))
         yield choice
+
+
+def _bytes(nodes: Iterable[Node]) -> int:
+    """The bytes of one element of each."""
+    return sum(item_bytes(node.dtype) for node in nodes)
 
 
 def fetched(kernel: Kernel, schedule: Schedule, row: Row) -> list[Node]:

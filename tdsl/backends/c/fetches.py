@@ -6,7 +6,6 @@ does no harm; what is fetched is never more than what the loop around reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tdsl.backends.c import counters
@@ -44,14 +43,15 @@ class Fetches(Reductions):
             return None
         return self._fetch(node, f"(first - start + {self._next(node)})", "last - first")
 
-    def claims(self, stores: Iterable[Store], start: str, end: str) -> Iterator[str]:
-        """Claims what the loop stores in the part after this one, where that follows in memory."""
-        for store in stores:
-            if is_contiguous(self.target_of(store, self.where), written(self.column_names[-1])):
-                where = {**self.where, **counters.counted(self.column_groups[-1], start)}
-                there = self.target_of(store, where) + CLAIMED
-                count = f"{item_bytes(store.dtype)} * ({end} - {start})"
-                yield f"claim(&{self.element(store.buffer, there)}, {count});"
+    def follows(self, store: Store) -> bool:
+        """Whether what the loop stores next follows in memory."""
+        return is_contiguous(self.target_of(store, self.where), written(self.column_names[-1]))
+
+    def claim(self, store: Store, start: str, end: str) -> str:
+        """Claims what the loop stores in the part after this one."""
+        where = {**self.where, **counters.counted(self.column_groups[-1], start)}
+        element = self.element(store.buffer, self.target_of(store, where) + CLAIMED)
+        return f"claim(&{element}, {item_bytes(store.dtype)} * ({end} - {start}));"
 
     def _next(self, node: Node) -> str:
         """Where the next block begins, by what counts the innermost columns."""
@@ -66,4 +66,5 @@ class Fetches(Reductions):
     def _fetch(self, node: Node, at: str, count: str, further: Size = ZERO) -> str:
         where = {**self.where, **counters.counted(self.column_groups[-1], at)}
         element = self.element(str(base_of(node)["name"]), self.place_of(node, where) + further)
-        return f"fetch(&{element}, {item_bytes(node.dtype)} * ({count}));"
+        fetch = "fetch_far" if self.schedule.ahead == "far" else "fetch"
+        return f"{fetch}(&{element}, {item_bytes(node.dtype)} * ({count}));"

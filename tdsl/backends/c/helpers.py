@@ -116,6 +116,11 @@ FETCH = """static inline void fetch(const void *from, int64_t bytes) {
     for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)from + line);
 }
 """
+FETCH_FAR = """static inline void fetch_far(const void *from, int64_t bytes) {
+    // The same into the cache behind the nearest one, which has no room for it.
+    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)from + line, 0, 2);
+}
+"""
 CLAIM = """static inline void claim(const void *from, int64_t bytes) {
     // What will be written soon: its old values are on the way. An address beyond the end does no harm.
     for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)from + line, 1);
@@ -243,6 +248,7 @@ def _named(text: str) -> set[str]:
 def _helpers() -> Iterator[tuple[str, str]]:
     """Every helper, those that others call first."""
     yield "fetch", FETCH
+    yield "fetch_far", FETCH_FAR
     yield "claim", CLAIM
     yield from CONVERSIONS.items()
     for name, body in SINGLE.items():

@@ -158,11 +158,11 @@ class Loops(Online):
     ) -> dict[Node, str]:
         """Open loops over the columns; where the innermost one adds up each of the reductions."""
         later = self._next_rows(one) if is_vector else []
-        stores = claimed(one) if is_vector else ()
+        stores = list(filter(self.follows, claimed(one))) if is_vector else []
         whole = 0 if self.schedule.staged or not is_vector else BLOCK
         block = PART if later else CLAIMED if stores else whole
         first, last = self._outer_loops(one.nodes, block=block, turned=self._is_turned(one))
-        for line in (*later, *self.claims(stores, first, last)):
+        for line in (*later, *(self.claim(store, first, last) for store in stores)):
             self.line(line)
         parts = {node: self.carried(self.totals[node][0]) for node in added}
         if is_vector:

@@ -29,6 +29,8 @@ from tdsl.ops import take
 
 Axes = tuple[Size, ...]
 Kind = Literal["flat", "rows", "lanes", "tiles"]
+Cache = Literal["near", "far"]
+"""The core's nearest cache, or the one behind it."""
 
 BLOCK = 2048
 """Elements of a flat unit."""
@@ -55,7 +57,7 @@ class Schedule:
 
     `staged`: values that are costly to compute wait in a row of scratch memory for later passes.
     `lanes`: how many rows lie side by side. `sharing`: costly values that all rows share wait in one, too.
-    `ahead`: a second loop over the row fetches the next one. `scattered`: an element
+    `ahead`: a second loop over the row fetches the next one into this cache. `scattered`: an element
     takes a line of memory of its own.
     """
 
@@ -66,7 +68,7 @@ class Schedule:
     staged: bool
     lanes: int = 1
     sharing: bool = False
-    ahead: bool = False
+    ahead: Cache | None = None
     scattered: bool = False
 
     @property
