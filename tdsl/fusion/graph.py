@@ -66,9 +66,8 @@ class Graph:
         reads: dict[Node, frozenset[Node]] = {}
         kept = {o for node in self.nodes if is_library(node) for o in node.operands} | self.results
         kept |= {base_of(node) for node in self.nodes if node.op is index and not is_spread(node)}
-        kept |= {base_of(node.operands[0]) for node in self.nodes if node.op is take} | {
-            *self.alike
-        }
+        kept |= {base_of(node.operands[0]) for node in self.nodes if node.op is take}
+        kept |= set(self.alike)
         for node in self.nodes:
             if (node.op is index and not is_spread(node)) or is_leaf(node):
                 reads[node] = frozenset((node,)) - frozenset((node,) if _is_made(node) else ())

@@ -69,4 +69,4 @@ def _touched(kernel: Kernel, schedule: Schedule, row: Row) -> list[Node]:
 def claimed(one: Pass) -> tuple[Store, ...]:
     """What a loop stores, if it does little else."""
     is_light = all(node.op.family != "pointwise" or node.op.name in LIGHT for node in one.nodes)
-    return one.stores if is_light and not (one.reductions or one.crossed or one.scans) else ()
+    return one.stores if is_light and not one.adds else ()

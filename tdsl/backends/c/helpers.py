@@ -111,21 +111,18 @@ INTEGER = {
         "({T} x, {T} y) {{ return y >= 0 && y < {bits} ? ({T})(x >> y) : ({T})(x < 0 ? -1 : 0); }}"
     ),
 }
-FETCH = """static inline void fetch(const void *from, int64_t bytes) {
-    // What will be read soon; an address beyond the end does no harm.
-    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)from + line);
-}
+ASKING = """static inline void {name}(const void *from, int64_t bytes) {{
+    // {why}
+    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)from + line{how});
+}}
 """
-FETCH_FAR = """static inline void fetch_far(const void *from, int64_t bytes) {
-    // The same into the cache behind the nearest one, which has no room for it.
-    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)from + line, 0, 2);
-}
-"""
-CLAIM = """static inline void claim(const void *from, int64_t bytes) {
-    // What will be written soon: its old values are on the way. An address beyond the end does no harm.
-    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)from + line, 1);
-}
-"""
+ASKED = (
+    ("fetch", "What will be read soon; an address beyond the end does no harm.", ""),
+    ("fetch_far", "The same into the cache behind the nearest one, which has no room for it.", ", 0, 2"),
+    ("claim", "What will be written soon: its old values are on the way. An address beyond the end "
+     "does no harm.", ", 1"),
+)  # fmt: skip
+"""What asks memory for lines: the name, why, and what the compiler is told of the use."""
 SATURATED = """static inline {T} to_{t}(double x) {{
     // Truncated, saturated; 0 for NaN.
     return x >= {above} ? {high} : x <= {below} ? {low} : x != x ? 0 : ({T})x;
@@ -247,9 +244,8 @@ def _named(text: str) -> set[str]:
 
 def _helpers() -> Iterator[tuple[str, str]]:
     """Every helper, those that others call first."""
-    yield "fetch", FETCH
-    yield "fetch_far", FETCH_FAR
-    yield "claim", CLAIM
+    for name, why, how in ASKED:
+        yield name, ASKING.format(name=name, why=why, how=how)
     yield from CONVERSIONS.items()
     for name, body in SINGLE.items():
         yield f"{name}_f32", f"{ALWAYS} float {name}_f32{body}\n"

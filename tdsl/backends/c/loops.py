@@ -214,8 +214,7 @@ class Loops(Online):
 
     def _is_turned(self, one: Pass) -> bool:
         """Whether a loop may begin anywhere: it stores, and adds nothing up."""
-        adds = one.reductions or one.crossed or one.scans
-        return bool(one.stores) and not adds and not self.side_by_side
+        return bool(one.stores) and not one.adds and not self.side_by_side
 
     def _open_turned(self, name: str, count: str) -> None:
         """Open a loop that begins elsewhere for each unit.

@@ -46,6 +46,11 @@ class Pass:
         """The running reductions among its values."""
         return [node for node in self.nodes if node.op.family == "scan"]
 
+    @property
+    def adds(self) -> bool:
+        """Whether it carries anything from one element to another."""
+        return bool(self.reductions or self.crossed or self.scans)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
